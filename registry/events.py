@@ -154,18 +154,7 @@ class End(Event, tag="end"):
 
 
 AnyEvent = (
-    Start
-    | Resume
-    | Params
-    | Metrics
-    | Define
-    | Artifact
-    | Evaluation
-    | UseDataset
-    | Gates
-    | Heartbeat
-    | Note
-    | End
+    Start | Resume | Params | Metrics | Define | Artifact | Evaluation | UseDataset | Gates | Heartbeat | Note | End
 )
 
 _encoder = msgspec.json.Encoder()

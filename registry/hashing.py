@@ -52,9 +52,7 @@ def check_digest(text: str) -> str:
 
 def stat_token(status: os.stat_result) -> str:
     """Return what changes whenever a file does: device, inode, size, mtime and ctime in nanoseconds."""
-    return (
-        f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-    )
+    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def digest_stream(read: Callable[[memoryview], int | None]) -> tuple[str, int]:
@@ -107,7 +105,9 @@ def _lease(descriptor: int, path: Path) -> bool:
     except OSError as error:
         if error.errno == errno.EAGAIN:
             raise SourceChangedError(
-                f"{path} is open for writing in another process", hint="wait until it is closed", reason_code=17
+                f"{path} is open for writing in another process",
+                hint="wait until it is closed",
+                reason_code=17,
             ) from None
         return False
     return True
@@ -163,7 +163,9 @@ def tree_files(root: Path) -> list[Path]:
     for folder, folders, files in os.walk(root, onerror=_raise):
         for name in (*folders, *files):
             if (Path(folder) / name).is_symlink():
-                raise RefusedError(f"{Path(folder) / name} is a symlink", hint="a tree holds plain files only")
+                raise RefusedError(
+                    f"{Path(folder) / name} is a symlink", hint="a tree holds plain files only"
+                )
         found += [Path(folder) / name for name in files]
     return sorted(found)
 

@@ -63,7 +63,9 @@ class JournalWriter:
     def _refused(self, line: bytes, error: OSError) -> None:
         with self._lock:
             if not self._pending:
-                self._complain(f"cannot write {self.path}: {error.strerror}; recording waits in memory, training goes on")
+                self._complain(
+                    f"cannot write {self.path}: {error.strerror}; recording waits in memory, training goes on"
+                )
             self._pending.append(line)
             if len(self._pending) > MAX_PENDING_LINES:
                 self._pending.popleft()

@@ -147,7 +147,8 @@ def start_run(runs: Path, start: events.Start) -> "Run":
         folder.mkdir(parents=True)
     except OSError as error:
         raise UsageError(
-            f"cannot make {folder}: {error.strerror}", hint="record elsewhere: registry --db PATH, or REGISTRY_DB"
+            f"cannot make {folder}: {error.strerror}",
+            hint="record elsewhere: registry --db PATH, or REGISTRY_DB",
         ) from None
     run = Run(folder, start.run, name=start.name)
     run._append(start)
@@ -255,7 +256,7 @@ class Run:
         except TypeError:
             pass
         number = _number("step", step)
-        if isinstance(number, float) and not number.is_integer() or isinstance(number, str):
+        if (isinstance(number, float) and not number.is_integer()) or isinstance(number, str):
             raise MetricError(f"step {step!r} is not a whole number", hint="log fractions as a metric of their own")
         return int(number)
 
@@ -277,9 +278,7 @@ class Run:
             raise UsageError(f"goal={goal!r} of {name!r}", hint="write min or max")
         if basis not in (None, *events.BASES):
             raise UsageError(f"basis={basis!r} of {name!r}", hint="write measured, sampled or estimated")
-        self._append(
-            events.Define(at=time.time(), name=name, goal=goal, basis=basis, unit=unit, primary=primary)
-        )
+        self._append(events.Define(at=time.time(), name=name, goal=goal, basis=basis, unit=unit, primary=primary))
 
     def log_artifact(
         self,
@@ -398,7 +397,9 @@ class Run:
             self._thread.join(timeout=5.0)
         self._journal.close()
         if self._journal.lost_lines:
-            self._complain(f"{self._journal.lost_lines} lines of run {self.id} could not be recorded: the disk was full")
+            self._complain(
+                f"{self._journal.lost_lines} lines of run {self.id} could not be recorded: the disk was full"
+            )
 
     def __enter__(self) -> "Run":
         return self

@@ -1,4 +1,4 @@
-"""The tables. Times are unix seconds (UTC), sizes bytes, JSON columns plain text; the same schema on SQLite and PostgreSQL.
+"""The tables, the same on SQLite and PostgreSQL. Times are unix seconds (UTC), sizes bytes, JSON columns plain text.
 
 What a journal says is written by `projection` alone; what a person decides by `promotion`, `datasets`, `copies` and
 `audit`, one transaction each. Copy events, permits, deployments and audit rows are only ever added.
@@ -125,7 +125,7 @@ class MetricSeries(SQLModel, table=True):
 
 
 class MetricPoint(SQLModel, table=True):
-    """One value, in the order in which it was said (`seq`); a step that goes back is a new `segment`, nothing is dropped.
+    """One value, in the order it was said (`seq`); a step that goes back is a new `segment`, nothing is dropped.
 
     `elapsed_ms` counts from the run's start. SQLite keeps NaN as NULL in `value`, so `value` NULL means NaN.
     """
@@ -447,7 +447,7 @@ class LogCursor(SQLModel, table=True):
 
 
 class PointOrigin(SQLModel, table=True):
-    """Where the points of a series from a foreign log stand: `file:byte offset` of the point `seq` and those after it."""
+    """Where a point of a foreign log stands: byte `offset` of `path`, for the point `seq` and those after it."""
 
     __tablename__ = "point_origin"
     series_id: int = Field(foreign_key="metric_series.id", primary_key=True)
