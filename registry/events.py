@@ -61,7 +61,7 @@ class Params(Event, tag="params"):
     values: dict[str, Any]
 
 
-class Metrics(Event, tag="m"):
+class Metrics(Event, tag="m", gc=False):
     """Measured values at one step (None: the log names no step)."""
 
     v: dict[str, Number]
@@ -181,3 +181,8 @@ def encode(event: Event) -> bytes:
 def decode(line: bytes) -> AnyEvent:
     """Return the event of one journal line. Raises msgspec.MsgspecError (a ValueError) for anything else."""
     return _decoder.decode(line)
+
+
+def decode_lines(lines: bytes) -> list[AnyEvent]:
+    """Return the events of whole journal lines. Raises as `decode` does when one of them is torn or unknown."""
+    return _decoder.decode_lines(lines)

@@ -125,8 +125,8 @@ def append_event(path: Path, event: events.Event) -> None:
         raise OSError(complaints[0])
 
 
-def read_lines(path: Path, offset: int, max_bytes: int) -> tuple[list[bytes], int]:
-    """Return the whole lines from `offset` (at most about `max_bytes`) and the offset after the last of them.
+def read_whole_lines(path: Path, offset: int, max_bytes: int) -> bytes:
+    """Return the bytes of the whole lines from `offset`, about `max_bytes` at most (a longer line comes whole).
 
     The bytes after the last newline are left for the next call: they may still be growing.
     """
@@ -134,12 +134,7 @@ def read_lines(path: Path, offset: int, max_bytes: int) -> tuple[list[bytes], in
         file.seek(offset)
         chunk = file.read(max_bytes)
         end = chunk.rfind(b"\n")
-        while end < 0 and len(chunk) >= max_bytes:
-            more = file.read(max_bytes)
-            if not more:
-                break
+        while end < 0 and (more := file.read(max_bytes)):
             chunk += more
             end = chunk.rfind(b"\n")
-    if end < 0:
-        return [], offset
-    return chunk[:end].split(b"\n"), offset + end + 1
+    return chunk[: end + 1]

@@ -118,9 +118,10 @@ class Projector:
         before = len(self._points)
         n_points = 0
         self.touched.add(run_id)
+        is_metrics, take_metrics = events.Metrics, self._metrics
         for event in batch:
-            if type(event) is events.Metrics:
-                self._metrics(run_id, event)
+            if type(event) is is_metrics:
+                take_metrics(run_id, event)
                 if len(self._points) >= 200_000:
                     n_points += len(self._points) - before
                     self._flush_points()
@@ -512,10 +513,11 @@ def project_journal(db: Database, path: Path) -> int:
 def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
     with db.write(durable=False) as session:
         cursor = _cursor(session, db, path)
-        lines, end = journal.read_lines(path, cursor.offset, CHUNK_BYTES)
-        if not lines:
+        chunk = journal.read_whole_lines(path, cursor.offset, CHUNK_BYTES)
+        if not chunk:
             return 0, False
-        batch, n_bad = _decode(lines)
+        end = cursor.offset + len(chunk)
+        batch, n_bad = _decode(chunk)
         if cursor.run_id is None:
             adopted = _adopt(session, db, cursor, batch[0] if batch else None, path)
             if adopted != "new":
@@ -530,12 +532,16 @@ def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
         return n_points, True
 
 
-def _decode(lines: list[bytes]) -> tuple[list[events.AnyEvent], int]:
-    """Return the events of the lines and how many lines were torn or unknown."""
-    decode, batch, n_bad = events.decode, [], 0
-    for line in lines:
+def _decode(chunk: bytes) -> tuple[list[events.AnyEvent], int]:
+    """Return the events of whole lines, and how many lines were torn or unknown."""
+    try:
+        return events.decode_lines(chunk), 0
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    batch, n_bad = [], 0
+    for line in chunk.split(b"\n"):
         try:
-            batch.append(decode(line))
+            batch.append(events.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             n_bad += bool(line.strip())
     return batch, n_bad
