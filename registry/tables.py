@@ -153,7 +153,10 @@ class Segment(SQLModel, table=True):
 
 
 class Evaluation(SQLModel, table=True):
-    """Values that belong to an artifact (by digest), or to a control or baseline (`subject`) of a suite."""
+    """Values that belong to an artifact (by digest), or to a control or baseline (`subject`) of a suite.
+
+    `basis` is None where the evaluation did not say: then each metric's own definition counts.
+    """
 
     id: int | None = Field(default=None, primary_key=True)
     run_id: str = Field(foreign_key="run.id", index=True)
@@ -161,7 +164,7 @@ class Evaluation(SQLModel, table=True):
     subject: str | None = None
     suite: str | None = Field(default=None, index=True)
     step: int | None = Field(default=None, sa_column=_big())
-    basis: str = "measured"
+    basis: str | None = None
     dataset: str | None = None
     at: float
 
@@ -350,13 +353,18 @@ class RunSuite(SQLModel, table=True):
 
 
 class GateResult(SQLModel, table=True):
-    """The verdict of one gate of one run, as last computed from the record."""
+    """The verdict of one gate on a run's checkpoint, as last computed from the record.
+
+    `threshold` is JSON (a number or [low, high]); `beside` the scores of controls and baselines, JSON.
+    """
 
     __tablename__ = "gate_result"
     run_id: str = Field(foreign_key="run.id", primary_key=True)
     suite: str = Field(primary_key=True)
     name: str = Field(primary_key=True)
-    stage: str = ""
+    stage: str = Field(default="", primary_key=True)
+    position: int = 0
+    artifact_id: int | None = None
     metric: str
     op: str
     threshold: str
@@ -367,7 +375,8 @@ class GateResult(SQLModel, table=True):
     basis: str | None = None
     required: bool = True
     verdict: str
-    reason: str = ""
+    reason: str = Field(default="", sa_column=Column(Text))
+    beside: str = Field(default="[]", sa_column=Column(Text))
 
 
 class Deployment(SQLModel, table=True):
