@@ -172,7 +172,11 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session that sees one consistent snapshot."""
-        with self._explained(), self.engine.connect() as connection, Session(bind=connection) as session:
+        with (
+            self._explained(),
+            self.engine.connect() as connection,
+            Session(bind=connection, info={"root": self.root}) as session,
+        ):
             yield session
 
     @contextlib.contextmanager
@@ -186,7 +190,7 @@ class Database:
                 driver = connection.connection.driver_connection
                 assert driver is not None
                 driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            with Session(bind=connection) as session:
+            with Session(bind=connection, info={"root": self.root}) as session:
                 try:
                     yield session
                     session.commit()

@@ -1,8 +1,8 @@
 """sha256 digests of files and trees, taken only of bytes that hold still while they are read.
 
-A file is frozen before it is believed: no other process may hold it open for writing (a read lease, where the system
-grants one), and device, inode, size, mtime and ctime must be the same before and after. Never mmap: a truncation
-would kill the process.
+A file is frozen before it is believed: no other process may hold it open for writing (asked by a read lease, where the
+system grants one, before and after), and device, inode, size, mtime and ctime must be the same before and after.
+Never mmap: a truncation would kill the process.
 """
 
 import errno
@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import re
+import signal
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from registry.errors import NotFoundError, RefusedError, SourceChangedError, Usa
 
 BLOCK_BYTES = 1 << 20
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
+_MANIFEST_LINE = re.compile(r"([0-9a-f]{64}) ([0-9]{1,19}) (.+)")
 EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
@@ -84,24 +86,29 @@ def open_still(path: Path) -> Iterator[int]:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise RefusedError(f"{path} is not a regular file")
-        leased = _lease(descriptor, path)
+        _refuse_writers(descriptor, path)
         yield descriptor
+        _refuse_writers(descriptor, path)
         if stat_token(os.fstat(descriptor)) != stat_token(before):
             raise SourceChangedError(
                 f"{path} changed while it was read", hint="wait until it is written whole", reason_code=17
             )
-        if leased:
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     finally:
         os.close(descriptor)
 
 
-def _lease(descriptor: int, path: Path) -> bool:
-    """Take a read lease; it is refused while any process can still write. Not every file system knows leases."""
+def _refuse_writers(descriptor: int, path: Path) -> None:
+    """Raise SourceChangedError when any process can still write to the file, be it through a shared mapping.
+
+    The kernel grants a read lease only while nobody can; it is given back at once, so that nobody waits for us. Its
+    signal, by default deadly, is made a harmless one first. Not every file system knows leases.
+    """
     if not hasattr(fcntl, "F_SETLEASE"):
-        return False
+        return
     try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
             raise SourceChangedError(
@@ -109,8 +116,6 @@ def _lease(descriptor: int, path: Path) -> bool:
                 hint="wait until it is closed",
                 reason_code=17,
             ) from None
-        return False
-    return True
 
 
 def digest_file(path: Path) -> tuple[str, int]:
@@ -130,12 +135,15 @@ def manifest_text(files: list[FrozenFile]) -> bytes:
 
 def parse_manifest(text: bytes) -> list[FrozenFile]:
     """Return the files of a manifest. Raises UsageError for a bad line, an absolute path, or one with `..`."""
+    try:
+        lines = text.decode("utf-8", "strict").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise UsageError("a manifest that is not UTF-8") from None
     files = []
-    for number, line in enumerate(text.decode("utf-8", "strict").splitlines(), start=1):
-        digest, size, path = (line.split(" ", 2) + ["", ""])[:3]
-        if not size.isdigit() or not DIGEST_PATTERN.fullmatch(digest):
+    for number, line in enumerate(lines, start=1):
+        if not (match := _MANIFEST_LINE.fullmatch(line)):
             raise UsageError(f"manifest line {number} is not `sha256 size path`: {line[:80]!r}")
-        files.append(FrozenFile(_safe_path(path), digest, int(size)))
+        files.append(FrozenFile(_safe_path(match[3]), match[1], int(match[2])))
     _refuse_collisions([file.path for file in files])
     return files
 
@@ -163,9 +171,7 @@ def tree_files(root: Path) -> list[Path]:
     for folder, folders, files in os.walk(root, onerror=_raise):
         for name in (*folders, *files):
             if (Path(folder) / name).is_symlink():
-                raise RefusedError(
-                    f"{Path(folder) / name} is a symlink", hint="a tree holds plain files only"
-                )
+                raise RefusedError(f"{Path(folder) / name} is a symlink", hint="a tree holds plain files only")
         found += [Path(folder) / name for name in files]
     return sorted(found)
 
