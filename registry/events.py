@@ -67,8 +67,6 @@ class Metrics(Event, tag="m", gc=False):
     v: dict[str, Number]
     s: int | None = None
     b: str | None = None
-    o: str | None = None
-    """Origin of the values in a foreign log: `file:byte offset`."""
 
 
 class Define(Event, tag="define"):

@@ -1,20 +1,19 @@
-"""Events -> rows. The offset of a journal and the rows made of it are committed in one transaction, so projecting is
-exactly-once, whoever does it and however often it is interrupted.
+"""Events -> rows: the one way in. Every fact about a run, from a journal or a foreign log, becomes rows here, inside
+the transaction in which its reader moves the cursor.
 """
 
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from registry import clock, events, hosts, journal, places
-from registry.database import Database
+from registry import clock, events
+from registry.gate_facts import refresh, refresh_suite
 from registry.tables import (
     Artifact,
     ArtifactBlob,
@@ -23,7 +22,6 @@ from registry.tables import (
     EvaluationValue,
     Experiment,
     GateSuite,
-    JournalCursor,
     MetricDefinition,
     MetricSeries,
     Note,
@@ -34,8 +32,6 @@ from registry.tables import (
     Tag,
 )
 
-CHUNK_BYTES = 8 << 20
-HEARTBEAT_TIMEOUT_S = 120.0
 MEASURED = "measured"
 
 _INSERT_POINT = "INSERT INTO metric_point (series_id, seq, step, value, elapsed_ms, segment) VALUES (?, ?, ?, ?, ?, ?)"
@@ -49,25 +45,38 @@ _UPDATE_SERIES = text(
 )
 
 
+@dataclass(slots=True)
 class _Series:
-    """The summary of a series while it grows."""
+    """The summary of a series while it grows; the columns of MetricSeries, as plain attributes."""
 
-    __slots__ = ("id", "changed", *_SUMMARY_COLUMNS)
+    id: int
+    count: int
+    non_finite: int
+    first_step: int | None
+    first_value: float | None
+    last_step: int | None
+    last_value: float | None
+    last_at: float | None
+    min_step: int | None
+    min_value: float | None
+    max_step: int | None
+    max_value: float | None
+    segment: int
+    changed: bool = False
 
-    def __init__(self, row: MetricSeries) -> None:
+    @classmethod
+    def of(cls, row: MetricSeries) -> "_Series":
+        """Return the summary that a row holds."""
         assert row.id is not None
-        self.id = row.id
-        self.changed = False
-        for name in _SUMMARY_COLUMNS:
-            setattr(self, name, getattr(row, name))
+        return cls(row.id, *(getattr(row, name) for name in _SUMMARY_COLUMNS))
 
     def summary(self) -> dict[str, Any]:
-        """Return the values of the row's summary columns, and its id."""
-        values = {name: getattr(self, name) for name in _SUMMARY_COLUMNS}
+        """Return the values of the row's summary columns, and its id; NaN is stored as NULL."""
+        values = {name: getattr(self, name) for name in ("id", *_SUMMARY_COLUMNS)}
         for name in ("first_value", "last_value"):
             if values[name] is not None and math.isnan(values[name]):
                 values[name] = None
-        return {"id": self.id, **values}
+        return values
 
 
 class _Live:
@@ -109,9 +118,8 @@ class Projector:
         self._series: dict[str, dict[tuple[str, str | None], _Series]] = {}
         self._bases: dict[str, dict[str, str]] = {}
         self._points: list[tuple[Any, ...]] = []
-        self._origins: list[dict[str, Any]] = []
         self.touched: set[str] = set()
-        self._judge: set[str] = set()
+        self._calibrated: set[str] = set()
 
     def apply(self, run_id: str, batch: Iterable[events.AnyEvent]) -> int:
         """Apply events of one run in their order; returns how many metric points they held."""
@@ -143,12 +151,9 @@ class Projector:
                 series.changed = False
         self._session.flush()
         if self.touched:
-            try:
-                from registry.gate_facts import refresh
-            except ImportError:
-                return
-
             refresh(self._session, sorted(self.touched))
+        for suite in sorted(self._calibrated):
+            refresh_suite(self._session, suite)
 
     # --- metrics, the hot path
 
@@ -160,12 +165,11 @@ class Projector:
         at, step, basis = event.at, event.s, event.b
         elapsed_ms = int((at - (run.started_at or at)) * 1000.0)
         points = self._points
-        for name, value in event.v.items():
+        for name, wire in event.v.items():
             series = series_of.get((name, basis))
             if series is None:
                 series = self._find_series(run_id, name, basis)
-            if type(value) is str:
-                value = events.NON_FINITE.get(value, math.nan)
+            value = events.NON_FINITE.get(wire, math.nan) if isinstance(wire, str) else wire
             count = series.count
             if step is not None:
                 if series.segment == run.segment:
@@ -174,12 +178,12 @@ class Projector:
                         series.segment = run.segment
                 else:
                     series.segment = run.segment
-            if value - value == 0.0:  # type: ignore[operator]
+            if value - value == 0.0:
+                stored: float | None = value
                 if series.min_value is None or value < series.min_value:
                     series.min_value, series.min_step = value, step
                 if series.max_value is None or value > series.max_value:
                     series.max_value, series.max_step = value, step
-                stored = value
             else:
                 series.non_finite += 1
                 stored = None if value != value else value
@@ -187,15 +191,9 @@ class Projector:
                 series.first_step, series.first_value = step, value
             series.last_step, series.last_value, series.last_at = step, value, at
             points.append((series.id, count, step, stored, elapsed_ms, series.segment))
-            if event.o is not None:
-                self._origin(series.id, count, event.o)
             series.count = count + 1
             series.changed = True
         run.beat(at)
-
-    def _origin(self, series_id: int, seq: int, origin: str) -> None:
-        path, _, offset = origin.rpartition(":")
-        self._origins.append({"series_id": series_id, "seq": seq, "path": path, "offset": int(offset)})
 
     def _flush_points(self) -> None:
         if self._points:
@@ -208,18 +206,12 @@ class Projector:
                     for point in self._points:
                         copy.write_row(point)
             self._points.clear()
-        if self._origins:
-            statement = text(
-                'INSERT INTO point_origin (series_id, seq, path, "offset") VALUES (:series_id, :seq, :path, :offset)'
-            )
-            self._session.connection().execute(statement, self._origins)
-            self._origins = []
 
     def _load_series(self, run_id: str) -> dict[tuple[str, str | None], _Series]:
         self._session.flush()
         found: dict[tuple[str, str | None], _Series] = {}
         for row in self._session.exec(select(MetricSeries).where(MetricSeries.run_id == run_id)):
-            found[row.name, row.basis] = _Series(row)
+            found[row.name, row.basis] = _Series.of(row)
             self._session.expunge(row)
         self._series[run_id] = found
         definitions = self._session.exec(select(MetricDefinition).where(MetricDefinition.run_id == run_id))
@@ -235,7 +227,7 @@ class Projector:
             row = MetricSeries(run_id=run_id, name=name, basis=true_basis, segment=self._live(run_id).segment)
             self._session.add(row)
             self._session.flush()
-            series = series_of[name, true_basis] = _Series(row)
+            series = series_of[name, true_basis] = _Series.of(row)
             self._session.expunge(row)
         if basis is None:
             series_of[name, None] = series
@@ -384,7 +376,7 @@ class Projector:
             subject=event.subject,
             suite=event.suite,
             step=step,
-            basis=event.basis or MEASURED,
+            basis=event.basis,
             dataset=event.dataset,
             at=event.at,
         )
@@ -404,7 +396,10 @@ class Projector:
                     n=event.counts.get(name),
                 )
             )
-        if event.subject is None:
+        if event.subject is not None:
+            if event.suite:
+                self._calibrated.add(event.suite)
+        else:
             self._metrics(run_id, events.Metrics(at=event.at, v=event.metrics, s=step, b=event.basis))
 
     def _on_usedataset(self, run_id: str, event: events.UseDataset) -> None:
@@ -449,178 +444,3 @@ class Projector:
         if event.status == "finished" and run.inner_status in ("failed", "killed"):
             run.status, run.evidence = run.inner_status, f"the run said {run.inner_status}; {event.evidence}"
         run.ended_at = run.heartbeat_at = event.at
-
-
-# --- journals
-
-
-def catch_up(db: Database) -> int:
-    """Project every journal that has an unread tail and mark dead runs crashed; returns the points added.
-
-    Does nothing on a registry that is open for reading only.
-    """
-    if db.readonly:
-        return 0
-    n_points = sum(project_journal(db, path) for path in unread_journals(db))
-    reap(db)
-    return n_points
-
-
-def unread_journals(db: Database, extra: Iterable[Path] = ()) -> list[Path]:
-    """Return the journals (below `runs/`, read before, or `extra`) that are longer than what was read of them."""
-    with db.read() as session:
-        cursors = {row.path: row for row in session.exec(select(JournalCursor))}
-    paths = {stored_path(db, path): path for path in (*_journals_below(db.runs), *extra)}
-    for stored in cursors:
-        paths.setdefault(stored, db.root / stored)
-    unread = []
-    for stored, path in sorted(paths.items()):
-        cursor = cursors.get(stored)
-        try:
-            size = os.stat(path).st_size
-        except OSError:
-            continue
-        if size != (cursor.offset if cursor else 0):
-            unread.append(path)
-    return unread
-
-
-def _journals_below(runs: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(runs) as entries:
-            folders = [entry.path for entry in entries]
-    except OSError:
-        return
-    for folder in folders:
-        yield Path(folder, places.JOURNAL_NAME)
-
-
-def stored_path(db: Database, path: Path) -> str:
-    """Return how a path stands in the record: relative to the registry's folder when it lies below it."""
-    return path.relative_to(db.root).as_posix() if path.is_relative_to(db.root) else str(path)
-
-
-def project_journal(db: Database, path: Path) -> int:
-    """Project one journal from where it was left to its last whole line; returns the points added."""
-    n_points = 0
-    while True:
-        added, more = _project_chunk(db, path)
-        n_points += added
-        if not more:
-            return n_points
-
-
-def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
-    with db.write(durable=False) as session:
-        cursor = _cursor(session, db, path)
-        chunk = journal.read_whole_lines(path, cursor.offset, CHUNK_BYTES)
-        if not chunk:
-            return 0, False
-        end = cursor.offset + len(chunk)
-        batch, n_bad = _decode(chunk)
-        if cursor.run_id is None:
-            adopted = _adopt(session, db, cursor, batch[0] if batch else None, path)
-            if adopted != "new":
-                cursor.offset = end if adopted == "ignored" else cursor.offset
-                return 0, True
-        folder = stored_path(db, path.parent)
-        projector = Projector(session, is_sqlite=db.is_sqlite, folder=folder)
-        assert cursor.run_id is not None
-        n_points = projector.apply(cursor.run_id, batch)
-        projector.flush()
-        cursor.offset, cursor.bad_lines, cursor.read_at = end, cursor.bad_lines + n_bad, clock.now()
-        return n_points, True
-
-
-def _decode(chunk: bytes) -> tuple[list[events.AnyEvent], int]:
-    """Return the events of whole lines, and how many lines were torn or unknown."""
-    try:
-        return events.decode_lines(chunk), 0
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        pass
-    batch, n_bad = [], 0
-    for line in chunk.split(b"\n"):
-        try:
-            batch.append(events.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            n_bad += bool(line.strip())
-    return batch, n_bad
-
-
-def _cursor(session: Session, db: Database, path: Path) -> JournalCursor:
-    stored = stored_path(db, path)
-    query = select(JournalCursor).where(JournalCursor.path == stored)
-    cursor = session.exec(query if db.is_sqlite else query.with_for_update()).first()
-    status = os.stat(path)
-    if cursor is None:
-        cursor = JournalCursor(path=stored, inode=status.st_ino)
-        session.add(cursor)
-        session.flush()
-    if status.st_size < cursor.offset and cursor.run_id is not None:
-        session.add(
-            Note(
-                run_id=cursor.run_id,
-                at=clock.now(),
-                level="warning",
-                text=f"journal {stored} became shorter ({cursor.offset} to {status.st_size} bytes); "
-                "what was recorded stays",
-            )
-        )
-        cursor.offset = status.st_size
-    return cursor
-
-
-def _adopt(session: Session, db: Database, cursor: JournalCursor, first: events.AnyEvent | None, path: Path) -> str:
-    """Tie a journal to its run: `new`; `moved` when it was read before at another path, which is gone; `ignored` for
-    a journal without a start and for the copy of one that is still there."""
-    if not isinstance(first, events.Start | events.Resume):
-        return "ignored"
-    other = session.exec(
-        select(JournalCursor).where(JournalCursor.run_id == first.run, JournalCursor.path != cursor.path)
-    ).first()
-    if other is None:
-        cursor.run_id = first.run
-        return "new"
-    if (db.root / other.path).exists():
-        return "ignored"
-    cursor.run_id, cursor.offset, cursor.bad_lines = other.run_id, other.offset, other.bad_lines
-    session.delete(other)
-    run = session.get(RunRow, first.run)
-    if run is not None:
-        run.folder = stored_path(db, path.parent)
-    return "moved"
-
-
-def reap(db: Database, *, timeout_s: float = HEARTBEAT_TIMEOUT_S) -> list[str]:
-    """Mark runs crashed whose process is gone, or which were silent for `timeout_s` where that cannot be told.
-
-    Returns their ids. A run whose process said how it ended after all is left as it said.
-    """
-    now = clock.now()
-    with db.read() as session:
-        running = session.exec(select(RunRow).where(RunRow.status == "running", RunRow.source == "journal")).all()
-        suspects = [(run.id, run.folder, _death(run, now, timeout_s)) for run in running]
-    crashed = []
-    for run_id, folder, evidence in suspects:
-        if evidence is None:
-            continue
-        if folder is not None and (path := db.root / folder / places.JOURNAL_NAME).exists():
-            project_journal(db, path)
-        with db.write(durable=False) as session:
-            run = session.get(RunRow, run_id)
-            if run is not None and run.status == "running" and _death(run, now, timeout_s):
-                run.status, run.evidence, run.ended_at = "crashed", evidence, run.heartbeat_at
-                crashed.append(run_id)
-    return crashed
-
-
-def _death(run: RunRow, now: float, timeout_s: float) -> str | None:
-    """Return the evidence that a run's process is gone, None while it may live."""
-    host = json.loads(run.host)
-    alive = hosts.is_alive(host)
-    if alive is False:
-        return f"process {host.get('pid')} on {host.get('name')} is gone and said nothing"
-    silence_s = now - (run.heartbeat_at or run.started_at or now)
-    if alive is None and silence_s > timeout_s:
-        return f"no heartbeat from {host.get('name') or 'its host'} for {clock.age(silence_s)}"
-    return None

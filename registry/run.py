@@ -65,10 +65,11 @@ def init(
     if resume not in ("never", "allow", "must"):
         raise UsageError(f"resume={resume!r}", hint="write never, allow or must")
     runs = places.runs_folder(places.registry_url(db))
-    suite = _load_suite(gates)
+    suite = load_suite(gates)
     inherited = os.environ.get("REGISTRY_RUN_ID")
     joined = inherited if id is None else id if id == inherited else None
-    folder = find_run_folder(runs, joined or id) if (joined or id) else None
+    wanted = joined or id
+    folder = find_run_folder(runs, wanted) if wanted else None
     if joined and folder is None:
         raise NotFoundError(f"REGISTRY_RUN_ID={joined}, but {runs} has no such run", hint="unset it to begin a new run")
     if folder is not None and not joined and resume == "never":
@@ -76,7 +77,7 @@ def init(
     if folder is None and resume == "must":
         raise NotFoundError(f"no run {id} to resume in {runs}")
     if folder is not None:
-        run_id = joined or str(id)
+        run_id = str(wanted)
         run = Run(folder, run_id, name=folder.name.rpartition("-")[0], inner=bool(joined))
         if not joined:
             run._append(events.Resume(at=time.time(), run=run_id, host=hosts.this_process(), command=sys.argv))
@@ -173,7 +174,8 @@ def _plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): plain(value) for key, value in params.items()}
 
 
-def _load_suite(gates: str | os.PathLike[str] | None) -> tuple[str, str] | None:
+def load_suite(gates: str | os.PathLike[str] | None) -> tuple[str, str] | None:
+    """Return the name and the text of a gate suite (a file or a shipped name), checked; None for None."""
     if gates is None:
         return None
     from registry.gates import load_suite_text

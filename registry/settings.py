@@ -1,10 +1,12 @@
 """`registry.toml`, beside runs.db: what a team decides once. Every key is known, typed and has a default."""
 
+import fnmatch
 import tomllib
 from pathlib import Path
 
 import msgspec
 
+from registry.clock import parse_duration
 from registry.errors import UsageError
 
 SETTINGS_NAME = "registry.toml"
@@ -14,7 +16,39 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of registry.toml; a key that it does not know is an error."""
 
 
-class Policy(Section):
+class Freshness(Section, frozen=True, kw_only=True):
+    """[policy.freshness]: for how long a verification holds, by the class of the remote; `90s`, `15m`, `6h`, `30d`."""
+
+    ephemeral: str = "24h"
+    durable: str = "30d"
+    offline: str = "180d"
+    release: str = "15m"
+    backup: str = "7d"
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            parse_duration(getattr(self, name))
+
+    def ttl_s(self, klass: str) -> float:
+        """Return the seconds for a class of remotes, for a release, or for a backup of the registry."""
+        return parse_duration(getattr(self, klass))
+
+
+class PolicyRule(Section, frozen=True, kw_only=True):
+    """[[policy.rules]]: another number of copies for some artifacts; patterns are shell globs, the first rule wins."""
+
+    experiment: str = "*"
+    role: str = "*"
+    deployed: bool | None = None
+    min_copies: int
+    num_copies: int | None = None
+    require_other_domain: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_numbers(self.min_copies, self.num_copies)
+
+
+class Policy(Section, frozen=True, kw_only=True):
     """[policy]: how many verified copies what matters must have, and where."""
 
     min_copies: int = 1
@@ -22,15 +56,56 @@ class Policy(Section):
     require_other_domain: bool = True
     why: str = ""
     roles: tuple[str, ...] = ("best", "last", "checkpoint", "config", "report")
+    freshness: Freshness = Freshness()
+    rules: tuple[PolicyRule, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.min_copies < 1:
-            raise ValueError("min_copies is at least 1: zero copies would be a licence to lose the model")
-        if self.num_copies < self.min_copies:
-            raise ValueError("num_copies is at least min_copies")
+        _check_numbers(self.min_copies, self.num_copies)
+
+    def rule_for(self, experiment: str, role: str, *, deployed: bool) -> PolicyRule:
+        """Return what holds for an artifact: the first rule that speaks of it, filled up from [policy]."""
+        for rule in self.rules:
+            if (
+                fnmatch.fnmatchcase(experiment, rule.experiment)
+                and fnmatch.fnmatchcase(role, rule.role)
+                and rule.deployed in (None, deployed)
+            ):
+                break
+        else:
+            rule = PolicyRule(min_copies=self.min_copies)
+        other_domain = rule.require_other_domain
+        return PolicyRule(
+            min_copies=rule.min_copies,
+            num_copies=max(rule.min_copies, self.num_copies) if rule.num_copies is None else rule.num_copies,
+            require_other_domain=self.require_other_domain if other_domain is None else other_domain,
+        )
 
 
-class Target(Section):
+def _check_numbers(min_copies: int, num_copies: int | None) -> None:
+    if min_copies < 1:
+        raise ValueError("min_copies is at least 1: zero copies would be a licence to lose the model")
+    if num_copies is not None and num_copies < min_copies:
+        raise ValueError("num_copies is at least min_copies")
+
+
+class Ignore(Section, frozen=True, kw_only=True):
+    """[[guard.ignore]]: files that need no copy when a machine goes, and why."""
+
+    pattern: str
+    reason: str
+
+
+class Guard(Section, frozen=True, kw_only=True):
+    """[guard]: what the release of a machine looks at."""
+
+    ignore: tuple[Ignore, ...] = ()
+    permit: str = "10m"
+
+    def __post_init__(self) -> None:
+        parse_duration(self.permit)
+
+
+class Target(Section, frozen=True, kw_only=True):
     """[targets.NAME]: what serves there, what it must satisfy, and how the change is made."""
 
     artifact: str = "best"
@@ -45,17 +120,20 @@ class Target(Section):
     health_timeout_s: float = 60.0
 
 
-class Host(Section):
-    """[hosts.NAME]: what a machine costs, and the command that gives it back."""
+class Host(Section, frozen=True, kw_only=True):
+    """[hosts.NAME]: what a machine costs, its failure domain, how SSH reaches it, and the command that gives it back."""
 
     cost_per_hour: float | None = None
+    domain: str | None = None
+    ssh: str | None = None
     release: str | None = None
 
 
-class Settings(Section):
+class Settings(Section, frozen=True, kw_only=True):
     """The whole of registry.toml."""
 
     policy: Policy = Policy()
+    guard: Guard = Guard()
     targets: dict[str, Target] = {}
     hosts: dict[str, Host] = {}
     keys: dict[str, str] = {}

@@ -4,7 +4,7 @@ What a journal says is written by `projection` alone; what a person decides by `
 `audit`, one transaction each. Copy events, permits, deployments and audit rows are only ever added.
 """
 
-from sqlalchemy import BigInteger, Column, Float, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, SmallInteger, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -182,7 +182,11 @@ class EvaluationValue(SQLModel, table=True):
 
 
 class Artifact(SQLModel, table=True):
-    """A file or a tree that a run produced. `superseded_at`: the run wrote other bytes to the same path later."""
+    """A file or a tree that a run produced.
+
+    `superseded_at`: the run wrote other bytes to the same path later. `dropped_at`: the file was removed where it was
+    made, after its copies were proven. `discarded_reason`: a person said that it need not be kept.
+    """
 
     __table_args__ = (Index("ix_artifact_run", "run_id", "role"),)
     id: int | None = Field(default=None, primary_key=True)
@@ -195,6 +199,7 @@ class Artifact(SQLModel, table=True):
     step: int | None = Field(default=None, sa_column=_big())
     recorded_at: float
     superseded_at: float | None = None
+    dropped_at: float | None = None
     discarded_reason: str | None = None
     details: str = Field(default="{}", sa_column=Column(Text))
 
@@ -210,32 +215,54 @@ class ArtifactBlob(SQLModel, table=True):
 
 
 class Remote(SQLModel, table=True):
-    """A place copies can live; `id` is the identity written into the place itself."""
+    """A place copies can live; `id` is the identity written into the place itself.
+
+    `host` and `filesystem` say which machine and which disk it is; `labelled` whether a person named its failure
+    domain. `probe` is what the last look at the place found: `ok`, `unreachable` or `foreign`.
+    """
 
     id: str = Field(primary_key=True)
-    name: str = Field(unique=True)
+    name: str = Field(index=True)
     url: str
     kind: str
     domain: str
+    labelled: bool = False
     klass: str = "ephemeral"
     trust: str = "normal"
     added_at: float
     host: str = ""
     filesystem: str = ""
+    medium: str = "disk"
     removed_at: float | None = None
-    details: str = Field(default="{}", sa_column=Column(Text))
+    probe: str = "ok"
+    probed_at: float | None = None
+    probe_error: str = ""
 
 
 class Copy(SQLModel, table=True):
-    """One blob on one remote. It stores no state: the state is computed from its events."""
+    """One blob on one remote, and what its events come to.
 
-    __table_args__ = (UniqueConstraint("digest", "remote_id"),)
+    No state is stored: it is computed at each look from the columns below `created_at`, which `custody.fold` makes of
+    the events in the same transaction (`doctor` folds them again), and from the time.
+    """
+
+    __table_args__ = (UniqueConstraint("digest", "remote_id"), Index("ix_copy_remote", "remote_id", "verified_at"))
     id: int | None = Field(default=None, primary_key=True)
-    digest: str = Field(index=True)
+    digest: str
     size_bytes: int = Field(sa_column=_big(nullable=False))
-    remote_id: str = Field(foreign_key="remote.id", index=True)
+    remote_id: str = Field(foreign_key="remote.id")
     path: str
     created_at: float
+    put_at: float | None = None
+    verified_from: float | None = None
+    verified_at: float | None = None
+    verified_level: int = 0
+    method: str = ""
+    token: str = ""
+    seen_level: int = 0
+    trouble: str = ""
+    trouble_at: float | None = None
+    doubt: str = Field(default="", sa_column=Column(Text))
 
 
 class CopyEvent(SQLModel, table=True):
@@ -262,7 +289,7 @@ class CopyEvent(SQLModel, table=True):
 
 
 class Permit(SQLModel, table=True):
-    """Leave to release a machine or drop a copy: what it rests on, until when, and what came of it."""
+    """Leave to release a machine or drop copies: what it rests on, until when, and what came of it."""
 
     id: str = Field(primary_key=True)
     subject: str
@@ -273,6 +300,17 @@ class Permit(SQLModel, table=True):
     used_at: float | None = None
     outcome: str | None = None
     outcome_at: float | None = None
+    by: str = ""
+
+
+class Backup(SQLModel, table=True):
+    """A snapshot of the registry that was put on a remote: a tree, known by its manifest's digest."""
+
+    digest: str = Field(primary_key=True)
+    remote_id: str = Field(foreign_key="remote.id", primary_key=True)
+    at: float
+    n_files: int
+    size_bytes: int = Field(sa_column=_big(nullable=False))
     by: str = ""
 
 
@@ -380,8 +418,20 @@ class GateResult(SQLModel, table=True):
 
 
 class Deployment(SQLModel, table=True):
-    """An artifact of a run serves a target since a time; `until` is set when another took its place."""
+    """An artifact of a run serves a target since a time; `until` is set when another took its place.
 
+    `previous_id` is the deployment that a rollback goes back to. One deployment a target is live.
+    """
+
+    __table_args__ = (
+        Index(
+            "ux_deployment_live",
+            "target",
+            unique=True,
+            sqlite_where=text("until IS NULL"),
+            postgresql_where=text("until IS NULL"),
+        ),
+    )
     id: int | None = Field(default=None, primary_key=True)
     target: str = Field(index=True)
     run_id: str = Field(foreign_key="run.id", index=True)
@@ -395,6 +445,7 @@ class Deployment(SQLModel, table=True):
     checks: str = Field(default="[]", sa_column=Column(Text))
     health: str = "unknown"
     action: str = "promote"
+    previous_id: int | None = None
 
 
 class Audit(SQLModel, table=True):
@@ -434,15 +485,19 @@ class JournalCursor(SQLModel, table=True):
 
 
 class LogCursor(SQLModel, table=True):
-    """How far a foreign log was read, and the parser's state; moved in the same transaction as the points."""
+    """How far a foreign log was read, and its parser's state; moved in the same transaction as the points.
+
+    `path` is absolute (or the foreign id of an imported run), `roles` says for each series of the file whether the
+    file owns it, repeats another file's, or has it under a name of its own.
+    """
 
     __tablename__ = "log_cursor"
-    path: str = Field(primary_key=True)
-    root: str = ""
+    id: int | None = Field(default=None, primary_key=True)
+    path: str = Field(unique=True)
+    candidate: str = Field(default="", index=True)
     run_id: str | None = Field(default=None, index=True)
     format: str = ""
     format_version: int = 1
-    encoding: str = "utf-8"
     device: int = Field(default=0, sa_column=_big(nullable=False))
     inode: int = Field(default=0, sa_column=_big(nullable=False))
     size_bytes: int = Field(default=0, sa_column=_big(nullable=False))
@@ -451,15 +506,17 @@ class LogCursor(SQLModel, table=True):
     head_digest: str = ""
     tail_digest: str = ""
     state: str = Field(default="{}", sa_column=Column(Text))
+    roles: str = Field(default="{}", sa_column=Column(Text))
     generation: int = 0
     read_at: float = 0.0
 
 
 class PointOrigin(SQLModel, table=True):
-    """Where a point of a foreign log stands: byte `offset` of `path`, for the point `seq` and those after it."""
+    """Where `n_points` points of a series, from `seq` on, stand in a foreign log: a compressed list of byte offsets."""
 
     __tablename__ = "point_origin"
-    series_id: int = Field(foreign_key="metric_series.id", primary_key=True)
+    series_id: int = Field(primary_key=True, foreign_key="metric_series.id")
     seq: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    path: str
-    offset: int = Field(sa_column=_big(nullable=False))
+    cursor_id: int = Field(foreign_key="log_cursor.id", index=True)
+    n_points: int
+    offsets: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
