@@ -36,7 +36,7 @@ def current_alerts(db: Database, *, acknowledged: bool = False) -> list[Alert]:
     """Return what is wrong now, gravest first; acknowledged warnings only when asked for."""
     from registry.backup import backup_alerts
     from registry.copies import custody_alerts
-    from registry.datasets import dataset_alerts
+    from registry.dataset_views import dataset_alerts
     from registry.metric_alerts import metric_alerts
 
     now = clock.now()
@@ -44,7 +44,7 @@ def current_alerts(db: Database, *, acknowledged: bool = False) -> list[Alert]:
         found = [
             *custody_alerts(session, now, db.settings),
             *deployment_alerts(session),
-            *dataset_alerts(session, now, db.settings),
+            *dataset_alerts(session, now, db.settings, db.root),
             *metric_alerts(session, now, db.settings),
             *run_alerts(session, now),
             *backup_alerts(session, now, db.settings),

@@ -205,6 +205,14 @@ _SHOWN_BASIS = (
     " WHERE m.run_id = r.id AND m.name = s.name AND m.basis = 'measured'))"
 )
 
+_OWN_REASON = (
+    "EXISTS (SELECT 1 FROM dataset v WHERE v.state IN ('invalid', 'deprecated') AND ("
+    "EXISTS (SELECT 1 FROM dataset_use u WHERE u.run_id = {run}.id AND u.name = v.name AND u.version = v.version)"
+    " OR EXISTS (SELECT 1 FROM evaluation w WHERE w.run_id = {run}.id AND w.subject IS NULL"
+    " AND substr(w.dataset, 1, length(v.name) + 1 + length(v.version)) = v.name || '@' || v.version)))"
+)
+"""A run read bad data itself; `is:invalid` adds what `registry.lineage` says of its chain of stages."""
+
 FIELDS: dict[str, str] = {
     "name": "{like:r.name}",
     "id": "{starts:r.id}",
@@ -263,8 +271,10 @@ _IS = {
     "deployed": "EXISTS (SELECT 1 FROM deployment y WHERE y.run_id = r.id AND y.until IS NULL)",
     "dirty": "r.git LIKE '%\"dirty\"_ true%'",
     "invalid": (
-        "EXISTS (SELECT 1 FROM dataset_use u JOIN dataset v ON v.name = u.name AND v.version = u.version"
-        " WHERE u.run_id = r.id AND v.state = 'invalid')"
+        f"({_OWN_REASON.format(run='r')}"
+        f" OR EXISTS (SELECT 1 FROM run k WHERE k.parent_id = r.id AND {_OWN_REASON.format(run='k')})"
+        " OR EXISTS (SELECT 1 FROM run k WHERE k.parent_id = r.parent_id AND k.started_at <= r.started_at"
+        f" AND {_OWN_REASON.format(run='k')}))"
     ),
 }
 _TIMES = {"started": "r.started_at", "ended": "r.ended_at"}

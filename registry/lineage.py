@@ -88,7 +88,7 @@ def invalid_reasons(session: Session, run_ids: Sequence[str] | None = None) -> d
     if not bad:
         return {}
     own = own_reasons(_uses(session, bad), bad)
-    reasons = {**inherited_reasons(own, _chains(session, own)), **own}
+    reasons = {**inherited_reasons(own, chains_of(session, own)), **own}
     if run_ids is None:
         return reasons
     wanted = set(run_ids)
@@ -123,7 +123,7 @@ def _uses(session: Session, bad: Mapping[str, BadData]) -> list[Use]:
     return uses
 
 
-def _chains(session: Session, own: Mapping[str, str]) -> list[ChainedRun]:
+def chains_of(session: Session, own: Mapping[str, str]) -> list[ChainedRun]:
     """Return every run that shares a parent with a run of `own`."""
     ids = sorted(own)
     parents: set[str] = set()

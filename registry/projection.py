@@ -37,7 +37,7 @@ MEASURED = "measured"
 _INSERT_POINT = "INSERT INTO metric_point (series_id, seq, step, value, elapsed_ms, segment) VALUES (?, ?, ?, ?, ?, ?)"
 _COPY_POINT = "COPY metric_point (series_id, seq, step, value, elapsed_ms, segment) FROM STDIN"
 _SUMMARY_COLUMNS = (
-    "count", "non_finite", "first_step", "first_value", "last_step", "last_value", "last_at",
+    "count", "non_finite", "non_finite_step", "first_step", "first_value", "last_step", "last_value", "last_at",
     "min_step", "min_value", "max_step", "max_value", "segment",
 )  # fmt: skip
 _UPDATE_SERIES = text(
@@ -52,6 +52,7 @@ class _Series:
     id: int
     count: int
     non_finite: int
+    non_finite_step: int | None
     first_step: int | None
     first_value: float | None
     last_step: int | None
@@ -185,6 +186,8 @@ class Projector:
                 if series.max_value is None or value > series.max_value:
                     series.max_value, series.max_step = value, step
             else:
+                if series.non_finite == 0:
+                    series.non_finite_step = step
                 series.non_finite += 1
                 stored = None if value != value else value
             if count == 0:

@@ -3,6 +3,7 @@
 import fnmatch
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -121,12 +122,39 @@ class Target(Section, frozen=True, kw_only=True):
 
 
 class Host(Section, frozen=True, kw_only=True):
-    """[hosts.NAME]: what a machine costs, its failure domain, how SSH reaches it, and the command that gives it back."""
+    """[hosts.NAME]: a machine: its price, its failure domain, how SSH reaches it, the command that gives it back."""
 
     cost_per_hour: float | None = None
     domain: str | None = None
     ssh: str | None = None
     release: str | None = None
+
+
+class DataPolicy(Section, frozen=True, kw_only=True):
+    """[data]: what happens when a run is about to use a registered data set that is not valid."""
+
+    unchecked: Literal["refuse", "allow"] = "refuse"
+    invalid: Literal["refuse", "allow"] = "refuse"
+    deprecated: Literal["refuse", "allow"] = "refuse"
+    changed: Literal["refuse", "allow"] = "refuse"
+
+
+class Honesty(Section, frozen=True, kw_only=True):
+    """[metrics]: when a metric's story is told as a warning; all are shares between 0 and 1.
+
+    `basis_tolerance`: two bases of one metric differ by more than this share of the larger. `wasted_share`: so much of
+    the run came after its best. `collapse_share`: a held-out metric lost so much of its best.
+    """
+
+    basis_tolerance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    wasted_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    collapse_share: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.3
+
+
+class Experiment(Section, frozen=True, kw_only=True):
+    """[experiments.NAME]: what holds for one experiment instead."""
+
+    data: DataPolicy | None = None
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -136,7 +164,14 @@ class Settings(Section, frozen=True, kw_only=True):
     guard: Guard = Guard()
     targets: dict[str, Target] = {}
     hosts: dict[str, Host] = {}
+    data: DataPolicy = DataPolicy()
+    metrics: Honesty = Honesty()
+    experiments: dict[str, Experiment] = {}
     keys: dict[str, str] = {}
+
+    def data_policy(self, experiment: str) -> DataPolicy:
+        """Return the data policy of an experiment."""
+        return self.experiments.get(experiment, Experiment()).data or self.data
 
 
 def load_settings(root: Path) -> Settings:

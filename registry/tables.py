@@ -90,6 +90,7 @@ class Param(SQLModel, table=True):
 class MetricDefinition(SQLModel, table=True):
     """What a run said about a metric: its goal, basis, unit, and whether it is the primary one."""
 
+    __tablename__ = "metric_definition"
     run_id: str = Field(foreign_key="run.id", primary_key=True)
     name: str = Field(primary_key=True)
     goal: str | None = None
@@ -112,6 +113,7 @@ class MetricSeries(SQLModel, table=True):
     basis: str = "measured"
     count: int = Field(default=0, sa_column=_big(nullable=False))
     non_finite: int = Field(default=0, sa_column=_big(nullable=False))
+    non_finite_step: int | None = Field(default=None, sa_column=_big())
     first_step: int | None = Field(default=None, sa_column=_big())
     first_value: float | None = None
     last_step: int | None = Field(default=None, sa_column=_big())
@@ -345,7 +347,7 @@ class DatasetFile(SQLModel, table=True):
 
 
 class DatasetCheck(SQLModel, table=True):
-    """One check made on a data set version and what it said; `report` is JSON."""
+    """One check made on a data set version and what it said; `report` is JSON, in full an artifact of `run_id`."""
 
     __tablename__ = "dataset_check"
     id: int | None = Field(default=None, primary_key=True)
@@ -356,11 +358,12 @@ class DatasetCheck(SQLModel, table=True):
     n_checked: int = Field(default=0, sa_column=_big(nullable=False))
     n_violations: int = Field(default=0, sa_column=_big(nullable=False))
     at: float
+    run_id: str | None = None
     report: str = Field(default="{}", sa_column=Column(Text))
 
 
 class DatasetUse(SQLModel, table=True):
-    """A run read a data set version, in a role (train, val, test, bank)."""
+    """A run read a data set version, in a role (train, val, test, bank); `override` says why, where policy refused."""
 
     __tablename__ = "dataset_use"
     run_id: str = Field(foreign_key="run.id", primary_key=True)
@@ -368,6 +371,7 @@ class DatasetUse(SQLModel, table=True):
     version: str = Field(primary_key=True)
     role: str = Field(primary_key=True)
     digest: str | None = None
+    override: str | None = None
     at: float
 
 

@@ -28,6 +28,12 @@ class Context:
         catch_up(self._database, mark_dead=reap)
         return self._database
 
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
 
 def _open(url: str | None, *, create: bool) -> "Database":
     """Open the registry for writing where that is possible, else for reading, and say so."""

@@ -168,7 +168,10 @@ def dispatch(arguments: Sequence[str]) -> int:
 
     verb, *words = rest
     command = get_command(as_app(verb, find(verb)))
-    result = command.main(args=words, prog_name=f"registry {verb}", standalone_mode=False)
+    try:
+        result = command.main(args=words, prog_name=f"registry {verb}", standalone_mode=False)
+    finally:
+        options.close()
     return result if isinstance(result, int) else 0
 
 

@@ -50,7 +50,7 @@ def status() -> None:
 
 
 def doctor() -> int:
-    """Check the registry itself: its file, its rows, unread journals, the audit chain, the clock. Exit code 1 if ill."""
+    """Check the registry itself: its file, rows, unread journals, audit chain, clock, remotes. Exit code 1 if ill."""
     from registry.doctor import examine
 
     options = context()
