@@ -14,6 +14,7 @@ from sqlmodel import Session, and_, col, func, or_, select
 
 from registry.errors import HoldfastError, NotFoundError
 from registry.gates import BASELINE, Facts, GateVerdict, Observed, OtherFacts, SeriesFacts, Suite, judge, parse_suite
+from registry.stages import STAGE_PARAM
 from registry.steps import value_at_step
 from registry.tables import (
     Artifact,
@@ -31,8 +32,6 @@ from registry.tables import (
 )
 
 MEASURED = "measured"
-STAGE_PARAM = "stage"
-"""The param that says which stage of its suite a child run is."""
 CHECKPOINT_ROLES = ("best", "checkpoint", "last")
 """Roles that hold weights, in the order in which a run offers them to its gates."""
 _IDS_PER_QUERY = 500

@@ -72,7 +72,7 @@ def wasted_share(story: Story) -> float:
 
 
 def lost_share(story: Story) -> float:
-    """Return which share of its best a metric lost afterwards; of one to be kept small, how much of the worst is excess."""
+    """Return which share of its best a metric lost afterwards; for a minimum, which share of the worst is excess."""
     worst, step = story.worst_after
     if story.best is None or worst is None or step is None or story.best_step is None or step <= story.best_step:
         return 0.0

@@ -93,6 +93,10 @@ class _Reader:
         file.unique([(gate.stage, gate.name) for gate in gates], "gate")
         for gate, (_, place) in zip(gates, file.items("gate"), strict=True):
             self._refer(gate, place, [stage.name for stage in stages], [base.name for base in baselines])
+        for stage, (_, place) in zip(stages, file.items("stage"), strict=True):
+            if not any(gate.stage == stage.name and gate.required for gate in gates):
+                hint = f'add a [[gate]] with stage = "{stage.name}"'
+                raise file.wrong("has no required gate, so nothing must pass to go on", place, hint=hint)
         name = file.text(file.tables, "name", top) or Path(file.source).stem
         return Suite(name, gates, stages, controls, baselines, file.text(file.tables, "description", top))
 
