@@ -97,7 +97,7 @@ def run_staged(db: Database, declared: Declared) -> tuple[str, int]:
             parent=parent.id,
         )
         with _environment(PARAMS_VARIABLE, json.dumps(child.params)):
-            outcome = run_command(db.runs, child)
+            outcome = run_command(db.url, child)
         codes.append(outcome.exit_code)
         catch_up(db)
         with db.read() as session:
@@ -135,4 +135,4 @@ def _open_parent(db: Database, declared: Declared) -> Run:
         tags=declared.tags,
         parent=declared.parent,
     )
-    return start_run(db.runs, start)
+    return start_run(db.url, start)

@@ -8,6 +8,7 @@ from the journals and use NORMAL.
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from functools import cached_property
@@ -27,6 +28,7 @@ from registry.migrations import HEAD, REVISIONS
 from registry.settings import Settings, load_settings
 
 BUSY_TIMEOUT_S = 20.0
+_PAGE_BYTES = 65_536
 _WRITE = "holdfast_write"
 
 
@@ -86,8 +88,6 @@ class Database:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-16000")
-        if not self.readonly:
-            connection.execute("PRAGMA journal_mode=WAL")
 
     def _server_engine(self) -> Engine:
         try:
@@ -136,15 +136,18 @@ class Database:
     def _create(self) -> None:
         if not self._is_empty():
             raise RegistryUnusableError(f"{_hide_password(self.url)} is a database, but no registry")
+        if self.is_sqlite:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
         with self.write() as session:
-            connection = session.connection()
+            server = session.connection()
             if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(7254013)"))
-            if sqlalchemy.inspect(connection).has_table("alembic_version"):
+                server.execute(text("SELECT pg_advisory_xact_lock(7254013)"))
+            if sqlalchemy.inspect(server).has_table("alembic_version"):
                 return
-            SQLModel.metadata.create_all(connection)
-            connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-            connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+            SQLModel.metadata.create_all(server)
+            server.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+            server.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
             session.add(registry.tables.Meta(key="registry_id", value=os.urandom(16).hex()))
             session.add(registry.tables.Meta(key="created_at", value=str(clock.now())))
 
@@ -225,7 +228,7 @@ class Database:
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
-            raise explain(error, _hide_password(self.url)) from error
+            raise explain(error, _hide_password(self.url), full=self.is_sqlite and _is_full(self.root)) from error
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -260,9 +263,19 @@ _EXPLAINED = (
 )
 
 
-def explain(error: Exception, url: str) -> HoldfastError:
-    """Return the one clear line for an error of the database driver."""
+def _is_full(folder: Path) -> bool:
+    """Return whether the disk has no room left for a page: SQLite calls that an I/O error in WAL mode."""
+    try:
+        return shutil.disk_usage(folder).free < _PAGE_BYTES
+    except OSError:
+        return False
+
+
+def explain(error: Exception, url: str, *, full: bool = False) -> HoldfastError:
+    """Return the one clear line for an error of the database driver; `full` says that the disk is."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    if full and "disk I/O" in said:
+        said = "disk is full"
     for word, message, hint in _EXPLAINED:
         if word in said:
             code = 22 if "full" in word else 19

@@ -115,12 +115,13 @@ class Evaluation(Event, tag="evaluation"):
 
 
 class UseDataset(Event, tag="dataset"):
-    """The run reads this version of a data set."""
+    """The run reads this version of a data set; `override` says why, where the policy refused it."""
 
     name: str
     version: str
     role: str = "train"
     digest: str | None = None
+    override: str = ""
 
 
 class Gates(Event, tag="gates"):

@@ -18,14 +18,32 @@ _MAX = {
     "efficiency", "rollout", "mcc", "hit", "ips", "mfu",
 }  # fmt: skip
 
+_NEITHER = {
+    "scale",
+    "weight",
+    "coef",
+    "coefficient",
+    "rate",
+    "time",
+    "norm",
+    "lr",
+    "std",
+    "seed",
+    "epoch",
+    "step",
+    "beta",
+}
+
 
 def infer_goal(name: str) -> str | None:
     """Return `min`, `max`, or None when the name does not tell (a learning rate has no best).
 
-    The last path part decides, word by word from its end; `R@5` reads as `r5`.
+    The last path part decides, word by word from its end; `R@5` reads as `r5`, `loss_scale` has no goal.
     """
     for part in reversed(name.lower().replace("@", "").split("/")):
         words = [word for word in re.split(r"[^a-z0-9]+", part) if word]
+        if words and words[-1] in _NEITHER:
+            return None
         for word in (part.strip(), *reversed(words)):
             if word in _MIN or re.sub(r"\d+$", "", word) in _MIN:
                 return "min"

@@ -415,6 +415,7 @@ class Projector:
                 role=event.role,
                 digest=event.digest,
                 at=event.at,
+                override=event.override or None,
             )
         )
 

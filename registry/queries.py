@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, text
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from registry import clock, filters
 from registry.metrics import infer_goal
@@ -545,9 +545,14 @@ def artifacts_of(
 
 
 def gates_of(session: Session, run_id: str) -> list[dict[str, Any]]:
-    """Return the verdicts of a run's gates as they were last computed from the record."""
-    rows = _all(session, "SELECT * FROM gate_result WHERE run_id = :id ORDER BY suite, stage, name", id=run_id)
-    return [{**row._mapping, "threshold": json.loads(row.threshold), "required": bool(row.required)} for row in rows]
+    """Return the verdicts of a run's gates as they were last computed from the record, in their suite's order."""
+    from registry.gate_facts import stored_json
+    from registry.tables import GateResult
+
+    order = (col(GateResult.suite), col(GateResult.position))
+    return [
+        stored_json(row) for row in session.exec(select(GateResult).where(GateResult.run_id == run_id).order_by(*order))
+    ]
 
 
 def _datasets_of(session: Session, run_id: str) -> list[dict[str, Any]]:
@@ -610,7 +615,7 @@ def _parent_of(session: Session, parent_id: str | None) -> dict[str, Any] | None
 def _deployments_of(session: Session, run_id: str) -> list[dict[str, Any]]:
     rows = _all(
         session,
-        'SELECT target, since, until, "by", reason, overrides, action FROM deployment WHERE run_id = :id ORDER BY since',
+        'SELECT target, since, until, "by", reason, overrides, action FROM deployment WHERE run_id = :id ORDER BY 2',
         id=run_id,
     )
     return [
@@ -698,6 +703,27 @@ def columns(
         Column(float(bounds.low) + (row.col + 0.5) * width, row.finite_low, row.finite_high, row.n, row.bad)
         for row in rows
     ]
+
+
+_SPARKS = (
+    "WITH RECURSIVE k(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM k WHERE i < :n - 1)"
+    " SELECT s.run_id, s.basis, k.i, p.value FROM metric_series s CROSS JOIN k JOIN metric_point p"
+    " ON p.series_id = s.id AND p.seq = CASE WHEN s.count <= :n THEN k.i ELSE k.i * (s.count - 1) / (:n - 1) END"
+    " WHERE s.run_id IN :ids AND s.name = :name ORDER BY s.run_id, k.i"
+)
+
+
+def sparks(session: Session, ids: Sequence[str], name: str, n: int = 12) -> dict[str, list[float | None]]:
+    """Return `n` (at least 2) evenly spaced values of a metric for each run; None for a value that is not finite.
+
+    Of the measured basis, else of any. The cost does not depend on how long the series are.
+    """
+    found: dict[str, list[float | None]] = {}
+    for run_id, rows in _per_run(session, _SPARKS, ids, name=name, n=n).items():
+        bases = {row.basis for row in rows}
+        basis = "measured" if "measured" in bases else min(bases)
+        found[run_id] = [_finite(row.value) for row in rows if row.basis == basis]
+    return found
 
 
 # --- counts

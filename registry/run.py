@@ -28,6 +28,19 @@ def new_run_id() -> str:
     return secrets.token_hex(5)
 
 
+def _start_of(folder: Path) -> events.Start:
+    """Return the first event of a run's journal. Raises UsageError when it has none."""
+    path = folder / places.JOURNAL_NAME
+    try:
+        with open(path, "rb") as file:
+            first = events.decode(file.readline())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be continued: {error}") from None
+    if not isinstance(first, events.Start):
+        raise UsageError(f"{path} does not begin with the start of a run")
+    return first
+
+
 def _folder_name(name: str, run_id: str) -> str:
     """Return the name of a run's folder: what the file system takes of the run's name, and the id."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:80] or "run"
@@ -64,7 +77,8 @@ def init(
     """
     if resume not in ("never", "allow", "must"):
         raise UsageError(f"resume={resume!r}", hint="write never, allow or must")
-    runs = places.runs_folder(places.registry_url(db))
+    address = places.registry_url(db)
+    runs = places.runs_folder(address)
     suite = load_suite(gates)
     inherited = os.environ.get("REGISTRY_RUN_ID")
     joined = inherited if id is None else id if id == inherited else None
@@ -78,7 +92,7 @@ def init(
         raise NotFoundError(f"no run {id} to resume in {runs}")
     if folder is not None:
         run_id = str(wanted)
-        run = Run(folder, run_id, name=folder.name.rpartition("-")[0], inner=bool(joined))
+        run = Run(folder, _start_of(folder), address=address, inner=bool(joined))
         if not joined:
             run._append(events.Resume(at=time.time(), run=run_id, host=hosts.this_process(), command=sys.argv))
         if params:
@@ -99,7 +113,7 @@ def init(
             total_steps=total_steps,
             roots=roots,
         )
-        run = start_run(runs, start)
+        run = start_run(address, start)
     if suite:
         run._append(events.Gates(at=time.time(), suite=suite[0], text=suite[1]))
     _fail_on_unhandled_exception(run)
@@ -141,17 +155,23 @@ def describe_start(
     )
 
 
-def start_run(runs: Path, start: events.Start) -> "Run":
-    """Make the folder and the journal of a new run and write its first event."""
+def start_run(address: str, start: events.Start) -> "Run":
+    """Make the folder and the journal of a new run of the registry at `address`, and write its first event.
+
+    An empty runs.db marks the folder as the registry's, so that commands and runs below it find it.
+    """
+    runs = places.runs_folder(address)
     folder = runs / _folder_name(start.name, start.run)
     try:
         folder.mkdir(parents=True)
+        if places.nearest_database(runs.parent) is None:
+            (runs.parent / places.DATABASE_NAME).touch()
     except OSError as error:
         raise UsageError(
             f"cannot make {folder}: {error.strerror}",
             hint="record elsewhere: registry --db PATH, or REGISTRY_DB",
         ) from None
-    run = Run(folder, start.run, name=start.name)
+    run = Run(folder, start, address=address)
     run._append(start)
     run._journal.sync()
     return run
@@ -200,10 +220,12 @@ def _number(name: str, value: Any) -> events.Number:
 class Run:
     """One execution, written down as it happens. Make it with `registry.init`; use it as a context manager."""
 
-    def __init__(self, folder: Path, run_id: str, *, name: str, inner: bool = False) -> None:
-        self.id = run_id
-        self.name = name
+    def __init__(self, folder: Path, start: events.Start, *, address: str, inner: bool = False) -> None:
+        self.id = start.run
+        self.name = start.name
+        self.experiment = start.experiment
         self.folder = folder
+        self._address = address
         self.root = folder.parent.parent
         self.status = "running"
         self._inner = inner
@@ -212,7 +234,7 @@ class Run:
         self._journal = journal.JournalWriter(folder / places.JOURNAL_NAME, self._complain)
         self._encode = events._encoder.encode
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep_alive, name=f"registry-{run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_alive, name=f"registry-{start.run}", daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:
@@ -357,12 +379,28 @@ class Run:
             )
         )
 
-    def use_dataset(self, reference: str, role: str = "train", *, digest: str | None = None) -> None:
-        """Record that the run reads data set `NAME@VERSION`."""
+    def use_dataset(self, reference: str, role: str = "train", *, digest: str | None = None, allow: str = "") -> None:
+        """Record that the run reads data set `NAME@VERSION`.
+
+        Raises UsageError when no version is named, RefusedError when the registry knows the set and the policy does
+        not let a run use it (invalid, never checked, changed on disk) and `allow` gives no reason to.
+        """
+        from registry.data_policy import require_usable
+
         name, at, version = reference.rpartition("@")
         if not (at and name and version):
             raise UsageError(f"data set {reference!r} names no version", hint="write NAME@VERSION")
-        self._append(events.UseDataset(at=time.time(), name=name, version=version, role=role, digest=digest))
+        known = require_usable(self._address, [reference], self.experiment, allow=allow)[reference]
+        self._append(
+            events.UseDataset(
+                at=time.time(),
+                name=name,
+                version=version,
+                role=role,
+                digest=digest or (known.digest if known else None),
+                override=allow,
+            )
+        )
 
     def note(self, text: str, *, level: str = "info", step: int | None = None) -> None:
         """Record something that a person should know about the run."""

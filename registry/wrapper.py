@@ -49,6 +49,7 @@ class Declared:
     suite: tuple[str, str] | None = None
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    allow_data: str = ""
     tags: tuple[str, ...] = ()
     parent: str | None = None
     roots: tuple[str, ...] = ()
@@ -63,8 +64,8 @@ class Outcome:
     problems: tuple[str, ...]
 
 
-def run_command(runs: Path, declared: Declared) -> Outcome:
-    """Run the command as a recorded run below `runs` and return how it went.
+def run_command(address: str, declared: Declared) -> Outcome:
+    """Run the command as a recorded run of the registry at `address` and return how it went.
 
     Raises UsageError when there is no command, NotFoundError when it cannot be started (the run is recorded failed).
     """
@@ -74,13 +75,13 @@ def run_command(runs: Path, declared: Declared) -> Outcome:
         split_role(pattern)
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
     try:
-        run = _open_run(runs, declared)
-        return _supervise(run, declared, old_mask)
+        run = _open_run(address, declared)
+        return _supervise(run, address, declared, old_mask)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
 
-def _open_run(runs: Path, declared: Declared) -> Run:
+def _open_run(address: str, declared: Declared) -> Run:
     run_id = new_run_id()
     default_name = Path(declared.command[0]).name if len(declared.command) == 1 else _short_name(declared.command)
     start = describe_start(
@@ -93,11 +94,11 @@ def _open_run(runs: Path, declared: Declared) -> Run:
         parent=declared.parent,
         roots=[*declared.roots, *(_fixed_part(split_role(pattern)[1]) for pattern in declared.artifacts)],
     )
-    run = start_run(runs, start)
+    run = start_run(address, start)
     if declared.suite:
         run._append(events.Gates(at=time.time(), suite=declared.suite[0], text=declared.suite[1]))
     for reference in declared.datasets:
-        run.use_dataset(reference)
+        run.use_dataset(reference, allow=declared.allow_data)
     return run
 
 
@@ -120,8 +121,8 @@ def _fixed_part(pattern: str) -> Path:
 # --- the process
 
 
-def _supervise(run: Run, declared: Declared, old_mask: set[int | signal.Signals]) -> Outcome:
-    environment = {**os.environ, "REGISTRY_RUN_ID": run.id, "REGISTRY_DB": _database_of(run)}
+def _supervise(run: Run, address: str, declared: Declared, old_mask: set[int | signal.Signals]) -> Outcome:
+    environment = {**os.environ, "REGISTRY_RUN_ID": run.id, "REGISTRY_DB": _absolute(address)}
     with open(run.folder / places.OUTPUT_NAME, "ab", buffering=0) as kept:
         streams = _streams()
         try:
@@ -149,10 +150,9 @@ def _supervise(run: Run, declared: Declared, old_mask: set[int | signal.Signals]
     return Outcome(run.id, passed_on or (1 if problems else 0), tuple(problems))
 
 
-def _database_of(run: Run) -> str:
-    """Return the registry that the command must write to: the wrapper's own."""
-    given = places.registry_url()
-    return given if places.is_server(given) or places.root_folder(given) == run.root else str(run.root / "runs.db")
+def _absolute(address: str) -> str:
+    """Return the registry's address as a command finds it from any folder."""
+    return address if places.is_server(address) else str(Path(address).expanduser().resolve())
 
 
 def _wait(process: "subprocess.Popen[bytes]", streams: "_Streams") -> int:

@@ -1,12 +1,15 @@
 """`registry run`: wrap any command as a recorded run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry.cli.context import context
 from registry.cli.output import out
+
+if TYPE_CHECKING:
+    from registry.wrapper import Declared
 
 
 def run(
@@ -21,8 +24,14 @@ def run(
     dataset: Annotated[
         list[str] | None, typer.Option(metavar="NAME@V", help="Data set version it reads. Repeatable.")
     ] = None,
+    allow_data: Annotated[
+        str, typer.Option(metavar="REASON", help="Use data that the policy refuses all the same, and why.")
+    ] = "",
     param: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An input to record.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A word to find the run by. Repeatable.")] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Follow the stages of the gate suite; each try is a child run.")
+    ] = False,
     root: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder it writes into (the guard sweeps it).")
     ] = None,
@@ -31,8 +40,9 @@ def run(
     import os
 
     from registry import places
+    from registry.data_policy import require_usable
     from registry.run import load_suite
-    from registry.wrapper import Declared, run_command
+    from registry.wrapper import Declared
 
     options = context()
     declared = Declared(
@@ -43,18 +53,36 @@ def run(
         suite=load_suite(gates),
         artifacts=tuple(artifact or ()),
         datasets=tuple(dataset or ()),
+        allow_data=allow_data,
         tags=tuple(tag or ()),
         parent=os.environ.get("REGISTRY_PARENT_ID"),
         roots=tuple(str(path) for path in root or ()),
     )
-    _refuse_bad_data(declared.datasets)
-    outcome = run_command(places.runs_folder(places.registry_url(options.db_url)), declared)
-    for problem in outcome.problems:
-        out.warn(problem)
+    address = places.registry_url(options.db_url)
+    require_usable(address, declared.datasets, declared.experiment, allow=allow_data)
+    run_id, exit_code = _run_stages(declared) if stages else _run_once(address, declared)
     options.db(create=True)
     if not options.quiet:
-        out.warn(f"run {outcome.run_id} recorded; `registry show {outcome.run_id}`")
-    return outcome.exit_code
+        out.warn(f"run {run_id} recorded; `registry show {run_id}`")
+    return exit_code
+
+
+def _run_once(address: str, declared: "Declared") -> tuple[str, int]:
+    from registry.wrapper import run_command
+
+    outcome = run_command(address, declared)
+    for problem in outcome.problems:
+        out.warn(problem)
+    return outcome.run_id, outcome.exit_code
+
+
+def _run_stages(declared: "Declared") -> tuple[str, int]:
+    from registry.chains import run_staged
+    from registry.errors import UsageError
+
+    if declared.suite is None:
+        raise UsageError("--stages without a gate suite", hint="add --gates FILE; its [[stage]] tables are followed")
+    return run_staged(context().db(create=True), declared)
 
 
 def _params(pairs: list[str]) -> dict[str, object]:
@@ -73,12 +101,3 @@ def _params(pairs: list[str]) -> dict[str, object]:
         except ValueError:
             params[key] = value
     return params
-
-
-def _refuse_bad_data(references: tuple[str, ...]) -> None:
-    """Refuse data that the policy does not let a run use."""
-    if not references:
-        return
-    from registry.datasets import require_usable
-
-    require_usable(context().db(create=True), references)

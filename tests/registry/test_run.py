@@ -66,7 +66,7 @@ def test_params_and_metrics_default_steps_and_later_params(record):
 @pytest.mark.parametrize("value", ["0.5", None, [1.0], {"a": 1}, object()])
 def test_a_metric_that_is_no_number_is_told_at_once_and_the_others_are_kept(record, value):
     run = registry.init(name="wrong")
-    with pytest.raises(MetricError, match="metric 'bad' is .*, not a number"):
+    with pytest.raises(MetricError, match=r"metric 'bad' is .*, not a number"):
         run.log({"good": 1.0, "bad": value}, step=0)
     run.finish()
     assert record.history("wrong", "good") == [(0, 1.0)]
@@ -87,7 +87,7 @@ def test_tensors_and_arrays_of_one_number_are_numbers(record):
 
 def test_a_fraction_is_no_step(own_folder):
     run = registry.init(name="half")
-    with pytest.raises(MetricError, match="step 0.5 is not a whole number"):
+    with pytest.raises(MetricError, match=r"step 0\.5 is not a whole number"):
         run.log({"a": 1.0}, step=0.5)
     run.log({"a": 1.0}, step=2.0)
     run.finish()
