@@ -65,6 +65,11 @@ class Database:
         return self._sqlite_engine() if self.is_sqlite else self._server_engine()
 
     @property
+    def shown(self) -> str:
+        """The address as it may be printed: without a password."""
+        return _hide_password(self.url)
+
+    @property
     def path(self) -> Path:
         """The file of a SQLite registry."""
         return Path(self.url).expanduser().resolve()
@@ -93,7 +98,7 @@ class Database:
         try:
             return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
-            raise UsageError(f"not a database address: {_hide_password(self.url)} ({error})") from None
+            raise UsageError(f"not a database address: {self.shown} ({error})") from None
 
     def _prepare(self, *, create: bool) -> None:
         if self.is_sqlite and not self.path.exists():
@@ -135,7 +140,7 @@ class Database:
 
     def _create(self) -> None:
         if not self._is_empty():
-            raise RegistryUnusableError(f"{_hide_password(self.url)} is a database, but no registry")
+            raise RegistryUnusableError(f"{self.shown} is a database, but no registry")
         if self.is_sqlite:
             with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -154,16 +159,16 @@ class Database:
     def _migrate(self, revision: str | None) -> None:
         if revision is None:
             raise RegistryUnusableError(
-                f"{_hide_password(self.url)} is a database, but no registry", hint="name another with --db"
+                f"{self.shown} is a database, but no registry", hint="name another with --db"
             )
         if revision not in REVISIONS:
             raise RegistryUnusableError(
-                f"{_hide_password(self.url)} was written by a newer version (schema {revision}, this one knows {HEAD})",
+                f"{self.shown} was written by a newer version (schema {revision}, this one knows {HEAD})",
                 hint="upgrade holdfast",
             )
         if self.readonly:
             raise RegistryUnusableError(
-                f"{_hide_password(self.url)} has the old schema {revision} and cannot be written",
+                f"{self.shown} has the old schema {revision} and cannot be written",
                 hint="copy it first",
             )
         from registry.migrations.upgrade import upgrade
@@ -186,7 +191,7 @@ class Database:
     def write(self, *, durable: bool = True) -> Iterator[Session]:
         """Yield a session in one immediate transaction: committed at the end, rolled back on any error."""
         if self.readonly:
-            raise RegistryUnusableError(f"{_hide_password(self.url)} is open for reading only")
+            raise RegistryUnusableError(f"{self.shown} is open for reading only")
         with self._explained(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITE: True})
             if self.is_sqlite:
@@ -228,7 +233,7 @@ class Database:
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
-            raise explain(error, _hide_password(self.url), full=self.is_sqlite and _is_full(self.root)) from error
+            raise explain(error, self.shown, full=self.is_sqlite and _is_full(self.root)) from error
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -370,7 +370,7 @@ def _record_run(db: Database, reference: str, dataset: Registered, outcomes: Seq
         command=["registry", "dataset", "validate", reference],
         params={"dataset": reference, "digest": dataset.digest},
     )
-    with start_run(db.runs, start) as run:
+    with start_run(db.url, start) as run:
         report = run.folder / "report.json"
         report.write_text(_report_text(reference, dataset, outcomes))
         run.log_artifact(report, role="report")

@@ -18,13 +18,13 @@ def live_deployments(session: Session, settings: Settings) -> list[dict[str, Any
 
 def all_deployments(session: Session, settings: Settings, target: str | None = None) -> list[dict[str, Any]]:
     """Return every deployment there ever was, newest first, each target's live one first."""
+    only = "" if target is None else " WHERE d.target = :target"
     rows = session.connection().execute(
         text(
             "SELECT d.*, r.name AS run_name, a.role, a.path, a.step FROM deployment d JOIN run r ON r.id = d.run_id"
-            " JOIN artifact a ON a.id = d.artifact_id WHERE (:target IS NULL OR d.target = :target)"
-            " ORDER BY d.until IS NOT NULL, d.since DESC, d.id DESC"
+            f" JOIN artifact a ON a.id = d.artifact_id{only} ORDER BY d.until IS NOT NULL, d.since DESC, d.id DESC"
         ),
-        {"target": target},
+        {} if target is None else {"target": target},
     )
     return [_as_json(row, settings) for row in rows]
 

@@ -520,10 +520,9 @@ def artifacts_of(
 
     rows = _all(
         session,
-        "SELECT * FROM artifact WHERE run_id = :run_id AND (superseded_at IS NULL OR :superseded)"
-        " ORDER BY recorded_at, id",
+        "SELECT * FROM artifact WHERE run_id = :run_id"
+        f"{'' if superseded else ' AND superseded_at IS NULL'} ORDER BY recorded_at, id",
         run_id=run_id,
-        superseded=superseded,
     )
     custody = artifact_custody(session, [row.id for row in rows], clock.now(), settings)
     return [

@@ -512,6 +512,7 @@ class LogCursor(SQLModel, table=True):
     state: str = Field(default="{}", sa_column=Column(Text))
     roles: str = Field(default="{}", sa_column=Column(Text))
     generation: int = 0
+    settled: bool = False
     read_at: float = 0.0
 
 

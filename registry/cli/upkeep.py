@@ -11,7 +11,7 @@ from registry.cli.output import out, word
 def init() -> None:
     """Make a registry here (`runs.db`), or bring an old one up to date."""
     db = context().db(create=True)
-    out.line(f"✓ registry at {db.url}", style="green")
+    out.line(f"✓ registry at {db.shown}", style="green")
 
 
 def status() -> None:
@@ -27,9 +27,9 @@ def status() -> None:
         counts, deployed = totals(session), live_deployments(session, db.settings)
     if options.json:
         severities = {name: sum(alert.severity == name for alert in found) for name in SEVERITIES}
-        out.json({"registry": db.url, "totals": counts, "deployments": deployed, "alerts": severities})
+        out.json({"registry": db.shown, "totals": counts, "deployments": deployed, "alerts": severities})
         return
-    out.line(f"registry {db.url}", style="bold")
+    out.line(f"registry {db.shown}", style="bold")
     out.line(
         f"  {counts['runs']:,} runs in {counts['experiments']:,} experiments, {counts['running']:,} running, "
         f"{counts['points']:,} points"
@@ -86,4 +86,4 @@ def migrate() -> None:
     from registry.migrations import HEAD
 
     db = context().db()
-    out.line(f"✓ {db.url} has schema {HEAD}", style="green")
+    out.line(f"✓ {db.shown} has schema {HEAD}", style="green")
