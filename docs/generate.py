@@ -19,7 +19,7 @@ WIDTH = 100
 
 def commands_page() -> str:
     """Return every verb's help."""
-    more = {verb: target for verb, target in sorted(plugins().items())}
+    more = dict(sorted(plugins().items()))
     parts = ["# Commands", "", "Made from the commands themselves by `make docs`.", "", GLOBAL_HELP, ""]
     for title, verbs in {**SECTIONS, "Train and look": more}.items():
         parts += [f"## {title}", ""]
