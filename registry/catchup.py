@@ -80,6 +80,7 @@ def project_journal(db: Database, path: Path) -> int:
 
 def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
     with db.write(durable=False) as session:
+        db.one_at_a_time(session)
         cursor = _cursor(session, db, path)
         chunk = journal.read_whole_lines(path, cursor.offset, CHUNK_BYTES)
         if not chunk:
@@ -117,8 +118,7 @@ def _decode(chunk: bytes) -> tuple[list[events.AnyEvent], int]:
 
 def _cursor(session: Session, db: Database, path: Path) -> JournalCursor:
     stored = stored_path(db, path)
-    query = select(JournalCursor).where(JournalCursor.path == stored)
-    cursor = session.exec(query if db.is_sqlite else query.with_for_update()).first()
+    cursor = session.get(JournalCursor, stored)
     status = os.stat(path)
     if cursor is None:
         cursor = JournalCursor(path=stored, inode=status.st_ino)

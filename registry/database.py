@@ -30,6 +30,7 @@ from registry.settings import Settings, load_settings
 BUSY_TIMEOUT_S = 20.0
 _PAGE_BYTES = 65_536
 _WRITE = "holdfast_write"
+_CREATION_LOCK, _PROJECTION_LOCK = 7_254_013, 7_254_014
 
 
 def open_database(url: str | None = None, *, create: bool = False, readonly: bool = False) -> "Database":
@@ -147,7 +148,7 @@ class Database:
         with self.write() as session:
             server = session.connection()
             if not self.is_sqlite:
-                server.execute(text("SELECT pg_advisory_xact_lock(7254013)"))
+                server.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
             if sqlalchemy.inspect(server).has_table("alembic_version"):
                 return
             SQLModel.metadata.create_all(server)
@@ -158,9 +159,7 @@ class Database:
 
     def _migrate(self, revision: str | None) -> None:
         if revision is None:
-            raise RegistryUnusableError(
-                f"{self.shown} is a database, but no registry", hint="name another with --db"
-            )
+            raise RegistryUnusableError(f"{self.shown} is a database, but no registry", hint="name another with --db")
         if revision not in REVISIONS:
             raise RegistryUnusableError(
                 f"{self.shown} was written by a newer version (schema {revision}, this one knows {HEAD})",
@@ -205,6 +204,11 @@ class Database:
                 except BaseException:
                     session.rollback()
                     raise
+
+    def one_at_a_time(self, session: Session) -> None:
+        """Wait until no other transaction projects: SQLite's writers take turns anyway, a server's do not."""
+        if not self.is_sqlite:
+            session.connection().execute(text(f"SELECT pg_advisory_xact_lock({_PROJECTION_LOCK})"))
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has committed; costs microseconds."""
