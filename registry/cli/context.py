@@ -1,7 +1,7 @@
 """What every verb has at hand: the global options, and the registry, opened and brought up to date on first use."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """The global options of one command."""
+    """The global options of one command; `after` is what stands behind a `--`: another program's command line."""
 
     db_url: str | None = None
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    after: list[str] = field(default_factory=list)
     _database: "Database | None" = None
 
     def db(self, *, create: bool = False, reap: bool = True) -> "Database":

@@ -67,7 +67,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 COMMANDS = {verb: target for section in SECTIONS.values() for verb, target in section.items()}
 PLUGIN_GROUP = "holdfast.commands"
-TAILED = ("run", "guard")
+TAILED = ("run",)
 """Verbs whose arguments end in another program's command line, which is not ours to read."""
 GLOBAL_FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
 GLOBAL_HELP = "Everywhere: --db URL (the registry; default: nearest runs.db upward), --json, -q, -v, --help."
@@ -114,6 +114,8 @@ def split(arguments: Sequence[str]) -> tuple[Context, list[str]]:
     words = list(arguments)
     while words:
         word = words.pop(0)
+        if word == "--":
+            options.after = list(words)
         if word == "--" or (rest and rest[0] in TAILED and "--" not in words):
             return options, [*rest, word, *words]
         if word in GLOBAL_FLAGS:

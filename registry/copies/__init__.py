@@ -8,15 +8,19 @@ from registry.copies.overview import (
     ArtifactCustody,
     CopyState,
     artifact_custody,
+    local_copy_paths,
     unverified_counts,
     where_run,
 )
+from registry.copies.remotes import marker_findings
 
 __all__ = [
     "ArtifactCustody",
     "CopyState",
     "artifact_custody",
     "custody_alerts",
+    "local_copy_paths",
+    "marker_findings",
     "unverified_counts",
     "where_run",
 ]

@@ -16,14 +16,13 @@ MOST_ARTIFACTS = 500
 
 
 def custody_alerts(session: Session, now: float, settings: Settings) -> list[Alert]:
-    """Return every warning about copies, remotes, releases and backups."""
+    """Return every warning about copies, remotes and releases."""
     places = load_places(session)
     return [
         *_about_places(places),
         *_about_artifacts(session, now, settings),
         *_about_copies(session, now, settings, places),
         *_about_releases(session),
-        *_about_backups(session, now, settings, places),
     ]
 
 
@@ -185,26 +184,5 @@ def _about_releases(session: Session) -> Iterator[Alert]:
         yield Alert(
             "warning", "release-unknown", row.subject,
             f"the release of {row.subject} was begun, and nobody knows how it ended", row.used_at,
-            f"look at the provider, then: registry guard --outcome {row.id} released|failed",
-        )  # fmt: skip
-
-
-def _about_backups(session: Session, now: float, settings: Settings, places: dict[str, Place]) -> Iterator[Alert]:
-    n_runs = session.connection().execute(text("SELECT count(*) FROM run")).scalar() or 0
-    if not n_runs:
-        return
-    verified = text(
-        "SELECT max(c.verified_at) FROM backup b JOIN copy c ON c.digest = b.digest AND c.remote_id = b.remote_id"
-        " WHERE c.trouble = ''"
-    )
-    last = session.connection().execute(verified).scalar()
-    hint = "registry backup --to REMOTE" if places else "registry remote add NAME PLACE; registry backup --to NAME"
-    if last is None:
-        yield Alert(
-            "warning", "registry-no-backup", "runs.db", "the registry itself has no verified backup", None, hint
-        )
-    elif now - last > settings.policy.freshness.ttl_s("backup"):
-        yield Alert(
-            "warning", "registry-backup-stale", "runs.db",
-            f"the last verified backup of the registry is {clock.age(now - last)} old", last, hint,
+            f"look at the provider, then: registry guard --settle {row.id} --outcome released|failed",
         )  # fmt: skip

@@ -23,6 +23,7 @@ from registry.copies.record import (
 )
 from registry.custody import Origin, Place, Verdict
 from registry.settings import PolicyRule, Settings
+from registry.tables import Artifact
 
 _WORST_FIRST = ("corrupt", "foreign", "missing", "flaky", "unknown", "present", "stale", "verified")
 
@@ -330,3 +331,13 @@ def where_run(session: Session, run_id: str, now: float, settings: Settings) -> 
     artifacts = load_artifacts(session, run_ids=[run_id])
     found = custody_of(session, artifacts, now, settings)
     return [found[artifact.id] for artifact in artifacts]
+
+
+def local_copy_paths(session: Session, artifact: Artifact) -> list[Path]:
+    """Return the files that copies of an artifact (of its manifest, for a tree) are on folders of this machine."""
+    query = text(
+        "SELECT r.url, c.path FROM copy c JOIN remote r ON r.id = c.remote_id WHERE c.digest = :digest"
+        " AND r.kind = 'folder' AND r.removed_at IS NULL AND c.trouble = '' ORDER BY c.verified_at DESC"
+    )
+    rows = session.connection().execute(query, {"digest": artifact.digest})
+    return [path for row in rows if (path := Path(row.url, row.path)).is_file()]

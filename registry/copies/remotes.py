@@ -226,3 +226,17 @@ def holdings(session: Session) -> dict[str, dict[str, int]]:
     )
     rows = session.connection().execute(sql)
     return {row.remote_id: {"copies": row.copies, "size_bytes": row.size_bytes} for row in rows}
+
+
+def marker_findings(db: Database) -> list[tuple[str, str]]:
+    """Reach every remote and return `(name, what is wrong with it)`, "" for nothing."""
+    with db.read() as session:
+        names = [remote.name for remote in active_remotes(session)]
+    findings = []
+    for name in names:
+        try:
+            with connect(db, name):
+                findings.append((name, ""))
+        except HoldfastError as error:
+            findings.append((name, error.message))
+    return findings

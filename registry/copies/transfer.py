@@ -4,7 +4,7 @@ What is there already is not believed but read; what reads wrong is set aside an
 put; only the reading makes it a verified copy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -70,11 +70,11 @@ def copy_artifacts(
         )
     with ExitStack() as stack:
         connected = stack.enter_context(connect(db, remote_name))
-        return _Transfer(db, connected, progress or Progress(), jobs, read_back).run(artifacts, stack)
+        return Transfer(db, connected, progress or Progress(), jobs, read_back).run(artifacts, stack)
 
 
-class _Transfer:
-    """One `copy`: the place, the copies it is about, and what became of them."""
+class Transfer:
+    """One `copy`: the place, the copies it is about, and what became of them. `labels` names blobs in messages."""
 
     def __init__(self, db: Database, connected: Connected, progress: Progress, jobs: int, read_back: bool) -> None:
         self._db = db
@@ -83,12 +83,25 @@ class _Transfer:
         self._jobs = jobs
         self._read_back = read_back
         self._copies: dict[str, Copy] = {}
-        self._labels: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
         self.report = CopyReport(connected.place.name)
 
     def run(self, artifacts: Sequence[ArtifactFacts], stack: ExitStack) -> CopyReport:
-        """Copy artifacts: survey what is there, put files, put manifests, read back."""
+        """Copy artifacts, and leave word at the place which blob is which file."""
         files, manifests = self._gather(artifacts, stack)
+        children = {
+            artifact.digest: [digest for _, digest, _ in artifact.blobs[:-1]]
+            for artifact in artifacts
+            if artifact.digest in manifests
+        }
+        self.send(files, manifests, children)
+        self._write_index(artifacts)
+        return self.report
+
+    def send(
+        self, files: dict[str, Source], manifests: dict[str, Source], children: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Survey what is there, put files, put the manifests whose children are all there, read back."""
         self.report.n_files = len({**files, **manifests}) + len(self.report.failures)
         self._make_rows([*files.values(), *manifests.values()])
         self._survey()
@@ -96,16 +109,13 @@ class _Transfer:
         here = self._right | arrived
         whole = [
             source
-            for artifact in artifacts
-            if (source := manifests.get(artifact.digest)) and artifact.digest in self._absent
-            and all(digest in here for _, digest, _ in artifact.blobs[:-1])
-        ]  # fmt: skip
-        arrived |= self._put(list({source.digest: source for source in whole}.values()))
+            for digest, source in manifests.items()
+            if digest in self._absent and here.issuperset(children[digest])
+        ]
+        arrived |= self._put(whole)
         self._check([copy for digest, copy in self._copies.items() if digest in arrived], "reading back")
         self.report.n_verified = len(self._right)
         self._connected.store.write_sums()
-        self._write_index(artifacts)
-        return self.report
 
     def _gather(
         self, artifacts: Sequence[ArtifactFacts], stack: ExitStack
@@ -116,7 +126,7 @@ class _Transfer:
         elsewhere = Elsewhere(self._db, stack, but_not=self._connected.place.id)
         for artifact in artifacts:
             for name, digest, _ in artifact.blobs:
-                self._labels[digest] = f"{artifact.path}/{name}" if artifact.kind == "tree" else artifact.path
+                self.labels[digest] = f"{artifact.path}/{name}" if artifact.kind == "tree" else artifact.path
             sources = artifact_sources(artifact, self._db.root)
             if not is_here(artifact, self._db.root):
                 sources = elsewhere.sources(artifact)
@@ -172,10 +182,10 @@ class _Transfer:
         return [(copy, checked.events[copy_id(copy)]) for copy in copies]
 
     def _fail(self, digest: str, doubt: str, error: str) -> None:
-        words = f"{self._connected.place.name}: {self._labels[digest]}: {doubt}" + (f" ({error})" if error else "")
+        words = f"{self._connected.place.name}: {self.labels[digest]}: {doubt}" + (f" ({error})" if error else "")
         code = {"mismatch": "corrupt", "missing": "missing"}.get(doubt, "unreachable")
         self.report.failures.append(
-            (self._labels[digest], CheckFailedError(words, reason_code=custody.REASON_CODES[code]))
+            (self.labels[digest], CheckFailedError(words, reason_code=custody.REASON_CODES[code]))
         )
 
     def _put(self, sources: Sequence[Source]) -> set[str]:
@@ -204,7 +214,7 @@ class _Transfer:
         kind = self._connected.store.kind
         for put in puts:
             if put.error is not None:
-                self.report.failures.append((self._labels[put.digest], put.error))
+                self.report.failures.append((self.labels[put.digest], put.error))
         arrived = [put for put in puts if put.error is None]
         with self._db.write() as session:
             happened = [
