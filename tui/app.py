@@ -1,0 +1,149 @@
+"""The dashboard's wiring: which screens there are, who watches the registry, what the screens share.
+
+Paint first: nothing here imports the store. A watching thread opens it after the first picture and from then on posts
+`RegistryChanged` whenever anybody wrote; the screen on top asks again, the others when they come back.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from registry.errors import HoldfastError
+from tui import theme
+from tui.actions import MODES, bindings, keymap_problems
+from tui.messages import RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
+from tui.screens.base import RegistryScreen
+from tui.snapshots import Status, Store
+from tui.watch import Watcher
+
+
+def _screen(mode: str) -> Callable[[], Screen[Any]]:
+    """Return a maker of the screen of a mode that imports it when it is first shown."""
+
+    def make() -> Screen[Any]:
+        screen: Screen[Any] = import_module(f"tui.screens.{mode}").SCREEN()
+        return screen
+
+    return make
+
+
+class Dashboard(App[None]):
+    """The dashboard over one registry."""
+
+    TITLE = "Holdfast"
+    CSS_PATH = Path(__file__).parent / "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen(mode) for mode in MODES}
+    DEFAULT_MODE = "runs"
+
+    def __init__(self, url: str | None = None, *, view_only: bool = False) -> None:
+        super().__init__()
+        self.store = Store(url)
+        self.view_only = view_only
+        self.status: Status | None = None
+        self.trouble: HoldfastError | None = None
+        self.held: int | None = None
+        self.current_run: str | None = None
+        self.marked: tuple[str, ...] = ()
+        self.baseline: str | None = None
+        self._stop = threading.Event()
+        for own in theme.OWN_THEMES:
+            self.register_theme(own)
+        self.theme = theme.first_theme(self.console.color_system, self.no_color)
+
+    # --- watching the registry
+
+    def on_mount(self) -> None:
+        """Begin to watch once the first picture is on the screen."""
+        watcher = Watcher(self.store, self.post_message)
+        self.call_after_refresh(self.run_worker, partial(watcher.run, self._stop), thread=True, group="watch")
+
+    def on_unmount(self) -> None:
+        """Let the watching thread go."""
+        self._stop.set()
+
+    def on_registry_opened(self, message: RegistryOpened) -> None:
+        """Put the keys where registry.toml wants them."""
+        keys = message.opened.keys
+        self.set_keymap({name: key for name, key in keys.items() if name not in keymap_problems(keys)})
+        for name in keymap_problems(keys):
+            self.notify(f"registry.toml: [keys] names {name!r}, which no action has", severity="warning", markup=False)
+
+    def on_registry_changed(self, message: RegistryChanged) -> None:
+        """Let the screen on top ask again, or count the change while the picture is held."""
+        self.trouble = None
+        if self.held is not None:
+            self.held += 1
+        self._tell_screens()
+
+    def on_registry_lost(self, message: RegistryLost) -> None:
+        """Say what is wrong; what was read before stays on the screen."""
+        self.trouble = message.error
+        self._tell_screens()
+
+    def on_status_loaded(self, message: StatusLoaded) -> None:
+        """Show the alerts on every screen."""
+        self.status = message.status
+        self._tell_screens(stale=False)
+
+    def _tell_screens(self, *, stale: bool = True) -> None:
+        for stack in self._screen_stacks.values():
+            for screen in stack:
+                if isinstance(screen, RegistryScreen):
+                    screen.is_stale = screen.is_stale or stale
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, RegistryScreen):
+                screen.catch_up()
+                return
+
+    # --- actions that work everywhere
+
+    def action_mode(self, mode: str) -> None:
+        """Go to a screen."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_mode(mode)
+
+    def open_run(self, run_id: str, tab: str | None = None) -> None:
+        """Show one run."""
+        self.current_run = run_id
+        self.action_mode("run")
+        self.call_after_refresh(self.screen.call_later, getattr(self.screen, "open_tab", lambda tab: None), tab)
+
+    async def action_back(self) -> None:
+        """Go back to the runs."""
+        self.action_mode("runs")
+
+    def action_press(self, key: str) -> None:
+        """Do as if a key had been pressed: a click on the footer."""
+        self.simulate_key(key)
+
+    def action_pause(self) -> None:
+        """Hold the picture, or let it go on."""
+        self.held = None if self.held is not None else 0
+        self._tell_screens()
+
+    def action_reload(self) -> None:
+        """Read everything again."""
+        self._tell_screens()
+
+    def action_next_theme(self) -> None:
+        """Change between our dark and our light theme."""
+        self.theme = theme.SHORE.name if self.current_theme.dark else theme.DEEP.name
+
+    def action_help(self) -> None:
+        """Show every key that works here."""
+        from tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.screen))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing that writes is possible where the dashboard may only look."""
+        return True

@@ -1,0 +1,84 @@
+"""What workers tell screens, in the past tense. A worker posts one of these and never touches a widget."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from textual.message import Message
+
+from registry.errors import HoldfastError
+from tui.snapshots import Opened, Status
+
+
+@dataclass
+class RegistryOpened(Message):
+    """The registry was opened for the first time."""
+
+    opened: Opened
+
+
+@dataclass
+class RegistryChanged(Message):
+    """Somebody wrote to the registry (or it was opened): what is on screen may be old."""
+
+    version: int
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest version matters."""
+        return isinstance(message, RegistryChanged)
+
+
+@dataclass
+class RegistryLost(Message):
+    """The registry is missing, locked or unreadable; what was read before stays on screen."""
+
+    error: HoldfastError
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest state matters."""
+        return isinstance(message, RegistryLost)
+
+
+@dataclass
+class SnapshotLoaded(Message):
+    """A worker answered a screen's question."""
+
+    question: str
+    answer: Any
+
+
+@dataclass
+class SnapshotFailed(Message):
+    """A worker could not answer a screen's question."""
+
+    question: str
+    error: HoldfastError
+
+
+@dataclass
+class StatusLoaded(Message):
+    """What the bars of every screen say: alerts by severity and how many runs are running."""
+
+    status: Status
+
+
+@dataclass
+class ActionProgressed(Message):
+    """An action that takes a while got further: `done` of `total` bytes or items of `what`."""
+
+    title: str
+    what: str
+    done: float
+    total: float
+
+    def can_replace(self, message: Message) -> bool:
+        """Only how far it is now matters."""
+        return isinstance(message, ActionProgressed) and message.title == self.title
+
+
+@dataclass
+class ActionEnded(Message):
+    """An action ended: `lines` say what changed, or `error` why not."""
+
+    title: str
+    lines: tuple[str, ...] = ()
+    error: HoldfastError | None = None

@@ -1,0 +1,457 @@
+"""The only module that asks the registry. Every method runs in a worker thread and returns something frozen.
+
+The store behind it (sqlmodel and all) is imported on the first question, after the first picture is on the screen.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry import places
+from registry.errors import HoldfastError, NotFoundError
+from tui.charts import Curve
+from tui.text import clean, count, number, sparkline
+from tui.theme import run_tones
+from tui.widgets.chart import Figure
+
+if TYPE_CHECKING:
+    from registry.alerts import Alert
+    from registry.comparison import Comparison
+    from registry.database import Database
+    from registry.promotion import Proposal
+    from registry.queries import MetricSummary, RunDetail, RunSummary
+
+PAGE_ROWS = 200
+N_SPARK = 12
+LOG_TAIL_BYTES = 256 * 1024
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+
+
+@dataclass(frozen=True)
+class RunsQuery:
+    """Which runs are wanted, and in what order."""
+
+    filter: str = ""
+    sort_by: str = "started"
+    descending: bool | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class RunsIndex:
+    """The runs that match, in order, without their rows; `metrics` are the names there are, most used first."""
+
+    query: RunsQuery
+    ids: tuple[str, ...] = ()
+    n_total: int = 0
+    metrics: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    n_experiments: int = 0
+    primary: str | None = None
+    goal: str | None = None
+    """The goal of the metric that the runs are sorted by, if it has one."""
+    first_page: "dict[str, RunSummary]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the bars of every screen say."""
+
+    alerts: "tuple[Alert, ...]" = ()
+    n_running: int = 0
+    n_runs: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The registry is open: where it is, and what registry.toml says about keys."""
+
+    url: str
+    keys: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One run beside the table: its row, the curves of one metric, what differs from the baseline."""
+
+    run_id: str
+    metric: str | None
+    curves: tuple[Curve, ...]
+    summary: "RunSummary"
+    differing: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class LogTail:
+    """The end of a run's output, cleaned; `note` says why there is none."""
+
+    lines: tuple[str, ...] = ()
+    n_hidden_bytes: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Runs side by side: params and metrics, the verdict of each gate per run, and one chart."""
+
+    comparison: "Comparison"
+    gates: dict[str, tuple[str, ...]]
+    tones: dict[str, str]
+    n_gone: int = 0
+
+
+class Store:
+    """The registry as the dashboard asks it; one object for the whole session, used by several threads."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = places.registry_url(url)
+        self._db: Database | None = None
+        self._inode: int | None = None
+
+    # --- opening and noticing
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the registry was opened and can be asked."""
+        return self._db is not None
+
+    @property
+    def db(self) -> "Database":
+        """The open registry. Raises NotFoundError before `poll` opened it."""
+        if self._db is None:
+            raise NotFoundError(f"no registry at {self.url}")
+        return self._db
+
+    def poll(self) -> int:
+        """Open the registry if need be, read what processes wrote since, and return a number that changes with it.
+
+        Raises HoldfastError while the registry is missing, locked or unreadable; asking again later is right.
+        """
+        from registry.catchup import catch_up
+
+        self._check_file()
+        if self._db is None:
+            self._open()
+        try:
+            catch_up(self.db)
+            return self.db.data_version()
+        except HoldfastError:
+            self.close()
+            raise
+
+    def opened(self) -> Opened:
+        """Return where the registry is and what it says about keys."""
+        return Opened(self.url, dict(self.db.settings.keys))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open(self) -> None:
+        from registry.database import open_database
+
+        journals_wait = not places.is_server(self.url) and places.runs_folder(self.url).is_dir()
+        self._db = open_database(self.url, create=journals_wait, readonly=self._is_readonly())
+        self._inode = self._file_inode()
+
+    def _is_readonly(self) -> bool:
+        path = Path(self.url).expanduser()
+        if places.is_server(self.url) or not path.exists():
+            return False
+        return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+    def _check_file(self) -> None:
+        """Let go of a file that is no longer the one at its path: it was deleted, or another was put there."""
+        if places.is_server(self.url):
+            return
+        if self._db is not None and self._file_inode() != self._inode:
+            self.close()
+
+    def _file_inode(self) -> int | None:
+        try:
+            return os.stat(Path(self.url).expanduser()).st_ino
+        except OSError:
+            return None
+
+    # --- what every screen shows
+
+    def status(self) -> Status:
+        """Return the alerts, the most urgent first, and how many runs are running."""
+        from registry.alerts import current_alerts
+        from registry.queries import totals
+
+        alerts = current_alerts(self.db)
+        with self.db.read() as session:
+            totals_now = totals(session)
+        return Status(tuple(alerts), totals_now["running"], totals_now["runs"])
+
+    # --- runs
+
+    def runs_index(self, query: RunsQuery) -> RunsIndex:
+        """Return the runs that match, in order, with the rows of the first page."""
+        from registry import queries
+
+        with self.db.read() as session:
+            ids = queries.run_ids(
+                session, queries.RunFilter(expression=query.filter), sort_by=query.sort_by, descending=query.descending
+            )
+            n_total = queries.totals(session)["runs"]
+            names = queries.metric_names(session)
+            params = queries.param_names(session)
+            goal = queries.metric_goal(session, query.sort_by) if query.sort_by in {n.name for n in names} else None
+        first = self.rows(ids[:PAGE_ROWS])
+        return RunsIndex(
+            query,
+            tuple(ids),
+            n_total,
+            tuple(name.name for name in names),
+            tuple(name.name for name in params),
+            len({row.experiment for row in first.values()}),
+            _common_primary(first.values()),
+            goal,
+            first,
+        )
+
+    def rows(self, ids: Sequence[str], metrics: Sequence[str] | None = None) -> "dict[str, RunSummary]":
+        """Return the rows of these runs by id; a run that is gone has none."""
+        from registry import queries
+
+        if not ids:
+            return {}
+        with self.db.read() as session:
+            page = queries.list_runs(session, self.db.settings, queries.RunFilter(ids=tuple(ids)), metrics=metrics)
+        return {row.id: row for row in page.rows}
+
+    def sparks(self, ids: Sequence[str], metrics: Sequence[str]) -> dict[tuple[str, str], str]:
+        """Return the trend of each metric of each run as a dozen characters, by `(run id, metric)`."""
+        from registry import queries
+
+        found = {}
+        with self.db.read() as session:
+            for metric in metrics:
+                for run_id, values in queries.sparks(session, list(ids), metric, N_SPARK).items():
+                    found[run_id, metric] = sparkline(values, N_SPARK)
+        return found
+
+    def preview(
+        self, run_id: str, others: Sequence[str], metric: str | None, baseline: str | None, n_columns: int
+    ) -> Preview | None:
+        """Return what stands beside the table for one run, None when it is gone."""
+        wanted = list(dict.fromkeys([run_id, *others, *([baseline] if baseline else [])]))
+        rows = self.rows(wanted)
+        if run_id not in rows:
+            return None
+        summary = rows[run_id]
+        primary = summary.primary()
+        name = metric if metric in summary.metrics else primary.name if primary else next(iter(summary.metrics), None)
+        shown = [row for row in (rows.get(key) for key in (run_id, *others)) if row is not None]
+        curves = self.curves([(row.id, row.name) for row in shown], name, n_columns) if name else ()
+        return Preview(run_id, name, curves, summary, _differing(summary, rows.get(baseline or "")))
+
+    def curves(
+        self, runs: Sequence[tuple[str, str]], metric: str, n_columns: int, x: str = "step"
+    ) -> tuple[Curve, ...]:
+        """Return one metric of several `(id, label)` runs, each at most two points a column wide."""
+        from registry import queries
+
+        found = []
+        tones = run_tones([run_id for run_id, _ in runs])
+        with self.db.read() as session:
+            for run_id, label in runs:
+                columns = queries.columns(session, run_id, metric, n_columns, x=x)
+                if columns:
+                    found.append(_curve(label, tones[run_id], columns))
+        return tuple(found)
+
+    def latest_run(self) -> str | None:
+        """Return the id of the newest run."""
+        from registry import queries
+
+        with self.db.read() as session:
+            ids = queries.run_ids(session)
+        return ids[0] if ids else None
+
+    def figures(self, run_id: str, names: Sequence[str], n_columns: int, x: str) -> dict[str, Figure]:
+        """Return charts of a run's metrics by name. `x` is step, time or epoch (as the metric `epoch` says)."""
+        summary = self.rows([run_id]).get(run_id)
+        figures = {}
+        for name in names:
+            metric = summary.metrics.get(name) if summary else None
+            if summary is None or metric is None:
+                continue
+            curves = self.curves([(run_id, summary.name)], name, n_columns, "step" if x == "epoch" else x)
+            if x == "epoch":
+                curves = _over_epochs(curves, summary.metrics.get("epoch"))
+            word = "best" if metric.goal else "last"
+            at = f" @{metric.shown_step:,}" if metric.shown_step is not None else ""
+            basis = "" if metric.basis == "measured" else f" {metric.basis}"
+            figures[name] = Figure(name, f"{word} {number(metric.shown)}{at}{basis}", curves)
+        return figures
+
+    def log_tail(self, folder: str | None) -> LogTail:
+        """Return the end of a run's output, without colours, progress bars as they last stood."""
+        if folder is None:
+            return LogTail(note="this run kept no output")
+        path = self.db.root / folder / places.OUTPUT_NAME
+        try:
+            with open(path, "rb", opener=_open_no_link) as file:
+                size_bytes = file.seek(0, os.SEEK_END)
+                start = max(0, size_bytes - LOG_TAIL_BYTES)
+                file.seek(start)
+                text = file.read().decode("utf-8", "replace")
+        except OSError as error:
+            return LogTail(note=f"no output: {error.strerror}")
+        return LogTail(log_lines(text), start)
+
+    def compared(self, ids: tuple[str, ...], baseline: str | None, last: bool, only_changed: bool) -> Compared:
+        """Return runs side by side, in the order of `ids`."""
+        from registry import queries
+        from registry.comparison import compare
+
+        rows = self.rows(ids)
+        runs = [rows[run_id] for run_id in ids if run_id in rows]
+        comparison = compare(runs, baseline_id=baseline, last=last, only_changed=only_changed)
+        verdicts: dict[str, dict[str, str]] = {}
+        with self.db.read() as session:
+            for run in runs:
+                for gate in queries.gates_of(session, run.id):
+                    verdicts.setdefault(f"{gate['suite']}/{gate['name']}", {})[run.id] = gate["verdict"]
+        gates = {name: tuple(found.get(run.id, "") for run in runs) for name, found in sorted(verdicts.items())}
+        if only_changed:
+            gates = {name: found for name, found in gates.items() if len(set(found)) > 1}
+        return Compared(comparison, gates, run_tones(ids), len(ids) - len(runs))
+
+    def comparison_text(self, compared: Compared, kind: str) -> str:
+        """Return a comparison as Markdown (`md`) or as CSV (`csv`)."""
+        from registry.comparison import as_csv, as_markdown, plain_rows, rows_of
+
+        if kind == "md":
+            return as_markdown(*rows_of(compared.comparison, 4))
+        return as_csv(*plain_rows(compared.comparison))
+
+    def run(self, run_id: str) -> "RunDetail":
+        """Return everything about one run."""
+        from registry import queries
+
+        with self.db.read() as session:
+            return queries.show_run(session, self.db.settings, run_id)
+
+    # --- alerts
+
+    def alerts(self, acknowledged: bool) -> "tuple[Alert, ...]":
+        """Return the alerts, the gravest first; acknowledged ones only when asked for."""
+        from registry.alerts import current_alerts
+
+        return tuple(current_alerts(self.db, acknowledged=acknowledged))
+
+    def acknowledge(self, code: str, subject: str, reason: str) -> str:
+        """Record that a person has seen an alert, and return that in words."""
+        from registry.alerts import acknowledge
+
+        acknowledge(self.db, code, subject, reason)
+        return f"acknowledged {code} of {subject}"
+
+    # --- deploying
+
+    def targets(self) -> tuple[str, ...]:
+        """Return the targets that registry.toml names or that serve something; `production` when there is none."""
+        from registry.deployments import live_deployments
+
+        with self.db.read() as session:
+            live = [row["target"] for row in live_deployments(session, self.db.settings)]
+        named = [*self.db.settings.targets, *live]
+        return tuple(dict.fromkeys(named)) or ("production",)
+
+    def propose(self, run_id: str, target: str) -> "Proposal":
+        """Judge a promotion, reading the artifact's bytes again."""
+        from registry.promotion import propose
+
+        return propose(self.db, run_id, target)
+
+    def promote(self, run_id: str, target: str, overrides: tuple[str, ...], reason: str) -> tuple[str, ...]:
+        """Deploy a run, and return what changed. Raises RefusedError with every reason."""
+        from registry.promotion import live_deployment, promote
+
+        with self.db.read() as session:
+            before = live_deployment(session, target)
+            served = before.run_id if before else None
+        done = promote(self.db, run_id, target, overrides=overrides, reason=reason)
+        lines = [f"{target} serves {done.run_name} ({done.run_id})", f"artifact {done.role}, sha256 {done.digest}"]
+        lines.append(f"it served {served} before" if served else "it served nothing before")
+        if overrides:
+            lines.append(f"overridden: {', '.join(overrides)}, because {reason}; shown for as long as it is in force")
+        return tuple(lines)
+
+
+def _common_primary(rows: "Any") -> str | None:
+    """Return the metric by which most of the runs are judged."""
+    named = Counter(metric.name for row in rows if (metric := row.primary()) is not None)
+    return named.most_common(1)[0][0] if named else None
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
+
+
+def log_lines(text: str) -> tuple[str, ...]:
+    """Return output as lines of text: escape sequences taken out, each line as its last carriage return left it."""
+    plain = _ESCAPES.sub("", text)
+    return tuple(clean(line.rstrip("\r").rpartition("\r")[2]) for line in plain.rstrip("\n").split("\n"))
+
+
+def _over_epochs(curves: tuple[Curve, ...], epoch: "MetricSummary | None") -> tuple[Curve, ...]:
+    if epoch is None or not epoch.last_step or not epoch.last:
+        return curves
+    scale = epoch.last / epoch.last_step
+    return tuple(
+        replace(c, xs=tuple(x * scale for x in c.xs), bad_xs=tuple(x * scale for x in c.bad_xs)) for c in curves
+    )
+
+
+def _differing(run: "RunSummary", baseline: "RunSummary | None") -> tuple[tuple[str, str, str], ...]:
+    """Return `(parameter, the run's value, the baseline's value)` for those that differ; all without a baseline."""
+    if baseline is None or baseline.id == run.id:
+        return tuple((key, str(value), "") for key, value in run.params.items())
+    keys = sorted({*run.params, *baseline.params})
+    return tuple(
+        (key, str(run.params.get(key, "–")), str(baseline.params.get(key, "–")))
+        for key in keys
+        if run.params.get(key) != baseline.params.get(key)
+    )
+
+
+def _curve(label: str, colour: str, columns: "Sequence[Any]") -> Curve:
+    """Return the curve of a bucketed series: the least and the greatest value of each column."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for column in columns:
+        for y in dict.fromkeys((column.low, column.high)):
+            if y is not None:
+                xs.append(column.x)
+                ys.append(y)
+    bad = tuple(column.x for column in columns if column.n_non_finite)
+    n_points, n_bad = sum(c.n_points for c in columns), sum(c.n_non_finite for c in columns)
+    return Curve(label, colour, tuple(xs), tuple(ys), bad, n_points, n_bad)
+
+
+def headlines(alerts: "Sequence[Alert]") -> tuple[tuple[str, str], ...]:
+    """Return `(severity, sentence)` for the alert bar: one kind is counted, artifacts without a copy first."""
+    by_code: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        by_code.setdefault(alert.code, []).append(alert)
+    lines: list[tuple[str, str]] = []
+    for code, same in by_code.items():
+        if code == "artifact-no-verified-copy":
+            text = f"{count(len(same), 'artifact')} {'has' if len(same) == 1 else 'have'} no verified copy"
+            lines.insert(0, (same[0].severity, text))
+        else:
+            more = f" (+{len(same) - 1} like it)" if len(same) > 1 else ""
+            lines.append((same[0].severity, same[0].message + more))
+    order = {"critical": 0, "warning": 1, "info": 2}
+    return tuple(sorted(lines, key=lambda line: order.get(line[0], 3)))
