@@ -44,6 +44,7 @@ class Start(Event, tag="start"):
     foreign_id: str | None = None
     total_steps: int | None = None
     roots: list[str] = []
+    cost_per_hour: float | None = None
 
 
 class Resume(Event, tag="resume"):

@@ -298,7 +298,7 @@ class Projector:
         run.host, run.device = json.dumps(event.host), json.dumps(event.device)
         run.environment, run.roots = json.dumps(event.environment), json.dumps(event.roots)
         run.parent_id, run.source, run.foreign_id = event.parent, event.source, event.foreign_id
-        run.total_steps = event.total_steps
+        run.total_steps, run.cost_per_hour = event.total_steps, event.cost_per_hour
         run.folder = self._folder or run.folder
         self._session.flush()
         self._runs[run_id] = _Live(run)

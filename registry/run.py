@@ -66,13 +66,14 @@ def init(
     parent: str | None = None,
     total_steps: int | None = None,
     roots: Iterable[str | os.PathLike[str]] = (),
+    cost_per_hour: float | None = None,
     db: str | None = None,
 ) -> "Run":
     """Open a run and return it; the first call that a training script makes.
 
     `experiment` and `name` default to REGISTRY_EXPERIMENT and REGISTRY_RUN_NAME. `gates` is a suite file or the name
     of a shipped suite. `resume` is `never`, `allow` or `must` and speaks of the run with this `id`. `roots` are the
-    folders the run writes into (the guard sweeps them). Inside `registry run -- …` the wrapper's run is joined.
+    folders the run writes into (the guard sweeps them), `cost_per_hour` what its machine costs. Inside `registry run -- …` the wrapper's run is joined.
     Raises UsageError for a wrong argument, NotFoundError for a run that should be there and is not.
     """
     if resume not in ("never", "allow", "must"):
@@ -112,6 +113,7 @@ def init(
             parent=parent or os.environ.get("REGISTRY_PARENT_ID"),
             total_steps=total_steps,
             roots=roots,
+            cost_per_hour=cost_per_hour,
         )
         run = start_run(address, start)
     if suite:
@@ -131,6 +133,7 @@ def describe_start(
     parent: str | None = None,
     total_steps: int | None = None,
     roots: Iterable[str | os.PathLike[str]] = (),
+    cost_per_hour: float | None = None,
     pid: int | None = None,
 ) -> events.Start:
     """Return the Start event of a run of this process (or of `pid`): its inputs and where it came from."""
@@ -152,6 +155,7 @@ def describe_start(
         parent=parent,
         total_steps=total_steps,
         roots=[str(Path(root).resolve()) for root in roots],
+        cost_per_hour=cost_per_hour,
     )
 
 

@@ -53,6 +53,7 @@ class Declared:
     tags: tuple[str, ...] = ()
     parent: str | None = None
     roots: tuple[str, ...] = ()
+    cost_per_hour: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def _open_run(address: str, declared: Declared) -> Run:
         params=declared.params,
         tags=declared.tags,
         parent=declared.parent,
+        cost_per_hour=declared.cost_per_hour,
         roots=[*declared.roots, *(_fixed_part(split_role(pattern)[1]) for pattern in declared.artifacts)],
     )
     run = start_run(address, start)

@@ -35,6 +35,9 @@ def run(
     root: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Folder it writes into (the guard sweeps it).")
     ] = None,
+    cost_per_hour: Annotated[
+        float | None, typer.Option(min=0.0, help="What the machine costs (default: registry.toml, [hosts.NAME]).")
+    ] = None,
 ) -> int:
     """Run any command as a recorded run: output, exit code, git state, metrics it logs, files it leaves."""
     import os
@@ -57,6 +60,7 @@ def run(
         tags=tuple(tag or ()),
         parent=os.environ.get("REGISTRY_PARENT_ID"),
         roots=tuple(str(path) for path in root or ()),
+        cost_per_hour=cost_per_hour,
     )
     address = places.registry_url(options.db_url)
     require_usable(address, declared.datasets, declared.experiment, allow=allow_data)

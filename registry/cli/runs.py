@@ -62,8 +62,10 @@ def _print_page(page: "RunPage", columns: list[str]) -> None:
         out.line("no runs yet: registry run -- python train.py" if not page.n_total else "no run matches")
         return
     names = columns or _likely_columns(page)
-    heads = ["id", "name", "experiment", "status", "started", *names, "gates", "copies", "deployed"]
-    out.table(heads, [_row(run, names) for run in page.rows], numeric=names, foot=_count(page))
+    costs = ["cost"] if any(run.cost is not None for run in page.rows) else []
+    heads = ["id", "name", "experiment", "status", "started", *names, "gates", "copies", *costs, "deployed"]
+    rows = [_row(run, names, with_cost=bool(costs)) for run in page.rows]
+    out.table(heads, rows, numeric=[*names, *costs], foot=_count(page))
 
 
 def _count(page: "RunPage") -> str:
@@ -97,7 +99,7 @@ def best_cell(metric: "MetricSummary | None", precision: int = 4) -> "Text":
     return cell
 
 
-def _row(run: "RunSummary", names: list[str]) -> list[Any]:
+def _row(run: "RunSummary", names: list[str], *, with_cost: bool) -> list[Any]:
     from rich.text import Text
 
     name = Text(run.name, style="strike" if run.invalid else "")
@@ -110,6 +112,7 @@ def _row(run: "RunSummary", names: list[str]) -> list[Any]:
         *(best_cell(run.metrics.get(metric)) for metric in names),
         gates_cell(run.gates),
         copies_cell(run.n_artifacts, run.n_unverified),
+        *(["" if run.cost is None else f"{run.cost:.2f}"] if with_cost else []),
         Text(("INVALID " if run.invalid else "") + ", ".join(run.deployed_to), style="red" if run.invalid else "green"),
     ]
 

@@ -3,6 +3,7 @@
 import pytest
 
 import registry
+from registry import events, journal
 
 LS_KEYS = {
     "id", "name", "experiment", "status", "started_at", "ended_at", "params", "metrics", "gates", "artifacts",
@@ -82,3 +83,19 @@ def test_tags_come_and_go(cli, some):
 def test_status_says_what_there_is(cli, some):
     assert "7 runs in 2 experiments" in cli("status").out
     assert cli("status", "--json").json["totals"]["points"] == 14
+
+
+def test_what_runs_cost_by_the_hour_or_by_host(cli, own_folder):
+    import socket
+
+    start = events.Start(at=1_000.0, run="aa00000000", name="dear", cost_per_hour=2.0)
+    other = events.Start(at=1_000.0, run="bb00000000", name="host", host={"name": socket.gethostname()})
+    for event in (start, other):
+        folder = own_folder / "runs" / f"{event.name}-{event.run}"
+        folder.mkdir(parents=True)
+        journal.append_event(folder / "journal.jsonl", event)
+        journal.append_event(folder / "journal.jsonl", events.End(at=1_000.0 + 5_400, status="finished"))
+    assert {row["name"]: row["cost"] for row in cli("ls", "--json").json} == {"dear": 3.0, "host": None}
+    (own_folder / "registry.toml").write_text(f'[hosts."{socket.gethostname()}"]\ncost_per_hour = 1.29\n')
+    assert {row["name"]: row["cost"] for row in cli("ls", "--json").json} == {"dear": 3.0, "host": pytest.approx(1.935)}
+    assert "3.00" in cli("ls").out and "1.94" in cli("show", "host").out
