@@ -73,7 +73,8 @@ def init(
 
     `experiment` and `name` default to REGISTRY_EXPERIMENT and REGISTRY_RUN_NAME. `gates` is a suite file or the name
     of a shipped suite. `resume` is `never`, `allow` or `must` and speaks of the run with this `id`. `roots` are the
-    folders the run writes into (the guard sweeps them), `cost_per_hour` what its machine costs. Inside `registry run -- …` the wrapper's run is joined.
+    folders the run writes into (the guard sweeps them), `cost_per_hour` is what its machine costs. Inside
+    `registry run -- …` the wrapper's run is joined.
     Raises UsageError for a wrong argument, NotFoundError for a run that should be there and is not.
     """
     if resume not in ("never", "allow", "must"):
