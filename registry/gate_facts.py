@@ -166,6 +166,16 @@ def _result_values(position: int, artifact: Artifact | None, verdict: GateVerdic
 # --- facts
 
 
+def artifact_of(session: Session, run_id: str, role: str) -> Artifact:
+    """Return the newest artifact of a role. Raises NotFoundError."""
+    rows = session.exec(
+        select(Artifact).where(Artifact.run_id == run_id, Artifact.role == role, col(Artifact.superseded_at).is_(None))
+    ).all()
+    if not rows:
+        raise NotFoundError(f"run {run_id} has no artifact {role!r}", hint=f"registry show {run_id}")
+    return max(rows, key=lambda row: (row.recorded_at, row.id or 0))
+
+
 def checkpoint_of(session: Session, run_id: str) -> Artifact | None:
     """Return the artifact that a run's gates look at: its best, else its newest checkpoint, else its last."""
     rows = session.exec(
@@ -199,14 +209,18 @@ def facts_for(session: Session, run_id: str, artifact_id: int | None, suite: Sui
 
 
 def _facts(session: Session, run_id: str, artifact: Artifact | None, suite: Suite) -> Facts:
-    names = sorted({name for gate in suite.gates for name in gate.metric_names})
+    names = _metric_names(suite)
     others = {gate.against for gate in suite.gates if gate.against and not gate.against.startswith(BASELINE)}
     return replace(
         _own_facts(session, run_id, artifact, names),
         stage=_stage_of(session, run_id) if suite.stages else "",
-        subjects=_subjects(session, run_id, suite, names),
+        subjects=subject_scores(session, run_id, suite),
         others={words: _other(session, words, run_id, artifact, names) for words in sorted(others)},
     )
+
+
+def _metric_names(suite: Suite) -> list[str]:
+    return sorted({name for gate in suite.gates for name in gate.metric_names})
 
 
 def _own_facts(session: Session, run_id: str, artifact: Artifact | None, names: list[str]) -> Facts:
@@ -276,8 +290,9 @@ def _observed(value: EvaluationValue, step: int | None, basis: str, source: str)
     return Observed(number, step, basis, value.low, value.high, value.n, source)
 
 
-def _subjects(session: Session, run_id: str, suite: Suite, names: list[str]) -> dict[str, dict[str, Observed]]:
+def subject_scores(session: Session, run_id: str, suite: Suite) -> dict[str, dict[str, Observed]]:
     """Return the scores of controls and baselines: the run's own where it has any, else the newest of the suite."""
+    names = _metric_names(suite)
     wanted = [control.name for control in suite.controls] + [baseline.name for baseline in suite.baselines]
     if not wanted:
         return {}

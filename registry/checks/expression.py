@@ -33,7 +33,7 @@ class Rule:
     text: str
     fields: tuple[str, ...]
     _node: Node
-    _sides: tuple[Node, Node] | None
+    _sides: tuple[Node, str, Node] | None
 
     def holds(self, scope: Scope) -> bool:
         """Return whether the rule holds. Raises MissingFieldError and RuleError."""
@@ -46,9 +46,12 @@ class Rule:
         """Return what the expression gives. Raises MissingFieldError, RuleError."""
         return self._node(scope)
 
-    def sides(self, scope: Scope) -> tuple[Any, Any] | None:
-        """Return both sides of a comparison as they came out, None when the rule is no comparison."""
-        return (self._sides[0](scope), self._sides[1](scope)) if self._sides else None
+    def shown(self, scope: Scope) -> str:
+        """Return the rule as it came out: a comparison with both its values, anything else as it is written."""
+        if self._sides is None:
+            return self.text
+        left, sign, right = self._sides
+        return f"{_shown(left(scope))} {sign} {_shown(right(scope))}"
 
 
 def compile_rule(text: str) -> Rule:
@@ -61,7 +64,8 @@ def compile_rule(text: str) -> Rule:
         node = compiler.node(tree)
         sides = None
         if isinstance(tree, ast.Compare) and len(tree.ops) == 1:
-            sides = (compiler.node(tree.left), compiler.node(tree.comparators[0]))
+            sign = ast.unparse(tree)[len(ast.unparse(tree.left)) : -len(ast.unparse(tree.comparators[0]))].strip()
+            sides = (compiler.node(tree.left), sign, compiler.node(tree.comparators[0]))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = getattr(error, "msg", None) or type(error).__name__
         raise UsageError(f"rule {text[:80]!r} cannot be read: {said}") from None
@@ -323,4 +327,6 @@ def _is_bool(value: Any, name: str) -> bool:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return re.sub(r"\s+", " ", repr(value))[:60]

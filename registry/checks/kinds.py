@@ -163,20 +163,11 @@ class RelationCheck:
         scope = scope_of(part, record.value)
         try:
             if not self._rule.holds(scope):
-                self._findings.add(record, self._broken(scope), self._values(scope))
+                self._findings.add(record, f"{self._rule.shown(scope)} does not hold", self._values(scope))
         except MissingFieldError as error:
             self._findings.add(record, f"no field {error}", self._values(scope))
         except RuleError as error:
             self._findings.add(record, str(error), self._values(scope))
-
-    def _broken(self, scope: Mapping[str, Any]) -> str:
-        sides = self._rule.sides(scope)
-        if sides is None:
-            return f"{self._rule.text} does not hold"
-        left, right = (
-            f"{side:.6g}" if isinstance(side, float) else json.dumps(side, default=str)[:60] for side in sides
-        )
-        return f"{self._rule.text} does not hold: {left} against {right}"
 
     def _values(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         return {name: shown(scope[name]) for name in self._rule.fields if name in scope and name != "record"}
