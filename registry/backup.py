@@ -66,7 +66,7 @@ def make_backup(db: Database, remote_name: str, progress: Progress | None = None
         files = list(_files(db, staged))
         manifest = manifest_text([FrozenFile(name, source.digest, source.size_bytes) for name, source in files])
         digest = hashlib.sha256(manifest).hexdigest()
-        transfer = Transfer(db, connected, progress or Progress(), jobs=2, read_back=False)
+        transfer = Transfer(db, connected, progress or Progress())
         transfer.labels = {digest: "manifest"} | {source.digest: name for name, source in files}
         transfer.send(
             {source.digest: source for _, source in files},

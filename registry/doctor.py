@@ -21,11 +21,6 @@ _ORPHANS = {
     "artifacts without a file list": (
         "SELECT count(*) FROM artifact a WHERE NOT EXISTS (SELECT 1 FROM artifact_blob b WHERE b.artifact_id = a.id)"
     ),
-    "copies of nothing": (
-        "SELECT count(*) FROM copy c WHERE NOT EXISTS (SELECT 1 FROM artifact_blob b WHERE b.digest = c.digest)"
-        " AND NOT EXISTS (SELECT 1 FROM artifact a WHERE a.digest = c.digest)"
-        " AND NOT EXISTS (SELECT 1 FROM meta m WHERE m.key = 'backup:' || c.digest)"
-    ),
     "series whose count is not their points": (
         "SELECT count(*) FROM metric_series s WHERE s.count <>"
         " (SELECT count(*) FROM metric_point p WHERE p.series_id = s.id)"
@@ -52,6 +47,7 @@ def examine(db: Database) -> list[Finding]:
         _journals,
         _clock,
         _hashing,
+        _copies,
         _remotes,
     ]
     return [finding for check in checks for finding in check(db)]
@@ -126,6 +122,15 @@ def _hashing(db: Database) -> Iterator[Finding]:
         yield Finding("hashing", "fail", str(error))
     else:
         yield Finding("hashing", "pass", "sha256 gives the known answers")
+
+
+def _copies(db: Database) -> Iterator[Finding]:
+    from registry.copies.record import refold
+
+    with db.read() as session:
+        wrong = refold(session)
+    words = f"{len(wrong)} copies are not what their events come to" if wrong else "every copy is what its events say"
+    yield Finding("copies", "fail" if wrong else "pass", words)
 
 
 def _remotes(db: Database) -> Iterator[Finding]:

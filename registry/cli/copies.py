@@ -1,5 +1,6 @@
-"""Copies of artifacts: `copy`, `verify`, `where`."""
+"""Copies of artifacts: `keep`, `copy`, `verify`, `where`, `fetch`, `repair`, `drop`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -203,3 +204,135 @@ def verify(
         for line in report.lines():
             out.line(f"  {line}", "bold red")
     report.raise_if_bad()
+
+
+def keep(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that made them.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.")],
+    role: Annotated[str, typer.Option(help="checkpoint, best, last, log, config or report.")] = "checkpoint",
+    step: Annotated[int | None, typer.Option(help="The step a checkpoint was taken at.")] = None,
+) -> None:
+    """Record files that a run made and did not name itself, so that they are kept like any artifact."""
+    from registry.copies.keep import keep_files
+    from registry.selectors import select_run
+
+    options = context()
+    db = options.db()
+    with db.read() as session:
+        row = select_run(session, run)
+        session.expunge(row)
+    for path, frozen in zip(paths, keep_files(db, row, paths, role, step), strict=True):
+        if not options.quiet:
+            out.line(f"{role} {path} of run {row.id}: {size(frozen.size_bytes)}, sha256 {frozen.digest[:16]}…")
+
+
+def fetch(
+    runs: Runs = None,
+    everything: All = False,
+    role: Annotated[list[str] | None, typer.Option(help="Only this role. Repeatable.")] = None,
+    into: Annotated[Path | None, typer.Option("--into", help="Folder (default: where they were made).")] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", metavar="SIZE", help="At most this many bytes a second.")
+    ] = None,
+) -> None:
+    """Get artifacts back from the best remote that has them, hashed while they are read; wrong bytes are never kept."""
+    from registry.cli.transfer_view import transfer_view
+    from registry.copies.fetch import fetch_artifacts
+    from registry.errors import CheckFailedError
+
+    options = context()
+    db = options.db()
+    artifacts = _artifacts(db, choose_runs(db, runs, everything), role)
+    with transfer_view(options, rate) as progress:
+        report = fetch_artifacts(db, artifacts, into.resolve() if into else None, progress)
+    if options.json:
+        failures = [
+            {"subject": name, "reason": error.message, "code": error.reason_code} for name, error in report.failures
+        ]
+        out.json({"ok": not failures, "fetched": [str(path) for path in report.fetched],
+                  "there": [str(path) for path in report.there], "failures": failures})  # fmt: skip
+    elif not options.quiet:
+        for path in report.fetched:
+            out.line(f"fetched {path}")
+        if report.there:
+            out.line(f"{len(report.there)} files were there already, and right", "dim")
+    if report.failures:
+        raise CheckFailedError(
+            f"{len(report.failures)} files could not be fetched", details=[str(error) for _, error in report.failures]
+        )
+
+
+def repair(
+    runs: Runs = None,
+    everything: All = False,
+    remote: Annotated[str | None, typer.Option("--remote", help="Only copies on this remote.")] = None,
+) -> None:
+    """Put right copies in the place of wrong or missing ones, from the origin or another remote that reads right.
+
+    Wrong bytes are set aside in the remote's quarantine/, never removed.
+    """
+    from registry.cli.transfer_view import transfer_view
+    from registry.copies.drop import troubled
+    from registry.copies.record import find_remote, load_places
+    from registry.copies.transfer import copy_artifacts
+
+    options = context()
+    db = options.db()
+    run_ids = choose_runs(db, runs, everything)
+    with db.read() as session:
+        wrong = troubled(session, run_ids, find_remote(session, remote).id if remote else None)
+        places = load_places(session)
+    reports = []
+    with transfer_view(options) as progress:
+        for place_id, artifacts in wrong.items():
+            if place_id in places:
+                reports.append(copy_artifacts(db, artifacts, places[place_id].name, progress=progress, mend=True))
+    if options.json:
+        out.json([_report_json(report) for report in reports])
+    elif not reports:
+        out.line("nothing to repair: registry verify finds what is wrong")
+    elif not options.quiet:
+        for report in reports:
+            out.line(
+                f"{report.remote}: {report.n_put} files put again, {report.n_verified} of {report.n_files} verified"
+            )
+    for report in reports:
+        _raise_failures(report)
+
+
+def drop(
+    runs: Runs = None,
+    everything: All = False,
+    remote: Annotated[
+        str | None, typer.Option("--from", metavar="REMOTE", help="Remove the copies on this remote.")
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Remove the files where they were made instead.")] = False,
+    role: Annotated[list[str] | None, typer.Option(help="Only this role. Repeatable.")] = None,
+    accept_single: Annotated[
+        bool, typer.Option("--accept-single", help="Be content with min_copies instead of num_copies elsewhere.")
+    ] = False,
+) -> None:
+    """Remove copies, only those whose bytes were just read back from enough other places."""
+    from registry.cli.transfer_view import transfer_view
+    from registry.copies.drop import drop_copies, drop_origins
+    from registry.errors import UsageError
+
+    options = context()
+    db = options.db()
+    if here == bool(remote):
+        raise UsageError("drop what?", hint="--from REMOTE, or --here for the files where they were made")
+    artifacts = _artifacts(db, choose_runs(db, runs, everything), role)
+    with transfer_view(options) as progress:
+        if remote:
+            report = drop_copies(db, artifacts, remote, accept_single=accept_single, progress=progress)
+        else:
+            report = drop_origins(db, artifacts, accept_single=accept_single, progress=progress)
+    if options.json:
+        out.json(
+            {"ok": not report.stays, "dropped": report.dropped, "freed_bytes": report.n_bytes, "stays": report.stays}
+        )
+        return
+    if not options.quiet:
+        out.line(f"dropped {len(report.dropped)} files, {size(report.n_bytes)}")
+        for line in report.stays:
+            out.line(f"  stays: {line}", "yellow")

@@ -78,7 +78,7 @@ def _chosen(db: "Database", runs: list[str], everything: bool) -> tuple[str, ...
 def _guard(db: "Database", host: str | None, wish: "Wish", command: list[str], dry_run: bool) -> int:
     from registry.cli.transfer_view import transfer_view
     from registry.errors import UsageError
-    from registry.guard import Release, refusal
+    from registry.guard import Release, let_go, refusal
 
     options = context()
     if not dry_run and not command:
@@ -93,7 +93,7 @@ def _guard(db: "Database", host: str | None, wish: "Wish", command: list[str], d
             if not judgement.ok:
                 raise refusal(judgement)
             return 0
-        ended = release.let_go(judgement, command)
+        ended = let_go(db, release, judgement, command, progress)
     _tell_end(judgement, ended)
     return ended.exit_code
 
@@ -130,6 +130,8 @@ def _tell(judgement: "Judgement") -> None:
 
 def _tell_end(judgement: "Judgement", ended: "Outcome") -> None:
     options = context()
+    if ended.note:
+        out.warn(ended.note)
     if options.json:
         out.json({**judgement.as_json(), "permit": ended.permit, "outcome": ended.word, "exit_code": ended.exit_code})
     elif not options.quiet:

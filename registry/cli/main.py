@@ -37,9 +37,13 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Copies": {
         "remote": "registry.cli.remotes:remote",
+        "keep": "registry.cli.copies:keep",
         "copy": "registry.cli.copies:copy",
-        "verify": "registry.cli.copies:verify",
         "where": "registry.cli.copies:where",
+        "verify": "registry.cli.copies:verify",
+        "fetch": "registry.cli.copies:fetch",
+        "repair": "registry.cli.copies:repair",
+        "drop": "registry.cli.copies:drop",
         "guard": "registry.cli.guard:guard",
     },
     "Trust": {

@@ -5,12 +5,12 @@ Whoever reads from a source hashes what comes; a source promises nothing about i
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from registry.copies.record import ArtifactFacts
-from registry.errors import HoldfastError, UnreachableError
+from registry.errors import HoldfastError
 from registry.hashing import FrozenFile, manifest_text, open_still
 from registry.remotes.base import Source, Store, Stream, blob_key
 
@@ -74,14 +74,3 @@ def tree_manifest(artifact: ArtifactFacts) -> bytes:
 def is_here(artifact: ArtifactFacts, root: Path) -> bool:
     """Return whether an artifact's file or folder is where it was made, as far as this machine can see."""
     return os.path.lexists(root / artifact.path)
-
-
-def first_that_opens(sources: Iterable[Source]) -> Source | None:
-    """Return the first source that can be opened at all, None when there is none."""
-    for source in sources:
-        try:
-            with source.open():
-                return source
-        except (HoldfastError, UnreachableError):
-            continue
-    return None

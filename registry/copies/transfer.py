@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from registry import clock, custody
-from registry.copies.record import ArtifactFacts, append_events, ensure_copies, load_places, rows_in
+from registry.copies.record import ArtifactFacts, append_events, ensure_copies, load_copies, load_places, rows_in
 from registry.copies.remotes import Connected, connect
 from registry.copies.sources import artifact_sources, is_here, store_source
 from registry.copies.verify import check_copies
 from registry.custody import Event
 from registry.database import Database
 from registry.errors import CheckFailedError, HoldfastError, NotFoundError, UnreachableError
+from registry.hashing import freeze
 from registry.remotes.base import Meter, Put, Source
 from registry.tables import Copy
 
@@ -58,8 +60,10 @@ def copy_artifacts(
     progress: Progress | None = None,
     jobs: int = 2,
     read_back: bool = False,
+    mend: bool = False,
 ) -> CopyReport:
-    """Put artifacts on a remote and read them back. Raises CheckFailedError when there is nothing to copy,
+    """Put artifacts on a remote and read them back; with `mend`, a file that is not what it was is not asked for its
+    bytes, another remote is. Raises CheckFailedError when there is nothing to copy,
     NotFoundError (no such remote), UnreachableError, NoSpaceError; what was done by then is recorded.
     """
     if not artifacts:
@@ -70,18 +74,28 @@ def copy_artifacts(
         )
     with ExitStack() as stack:
         connected = stack.enter_context(connect(db, remote_name))
-        return Transfer(db, connected, progress or Progress(), jobs, read_back).run(artifacts, stack)
+        transfer = Transfer(db, connected, progress or Progress(), jobs, read_back, mend)
+        return transfer.run(artifacts, stack)
 
 
 class Transfer:
     """One `copy`: the place, the copies it is about, and what became of them. `labels` names blobs in messages."""
 
-    def __init__(self, db: Database, connected: Connected, progress: Progress, jobs: int, read_back: bool) -> None:
+    def __init__(
+        self,
+        db: Database,
+        connected: Connected,
+        progress: Progress,
+        jobs: int = 2,
+        read_back: bool = False,
+        mend: bool = False,
+    ) -> None:
         self._db = db
         self._connected = connected
         self._progress = progress
         self._jobs = jobs
         self._read_back = read_back
+        self._mend = mend
         self._copies: dict[str, Copy] = {}
         self.labels: dict[str, str] = {}
         self.report = CopyReport(connected.place.name)
@@ -128,8 +142,8 @@ class Transfer:
             for name, digest, _ in artifact.blobs:
                 self.labels[digest] = f"{artifact.path}/{name}" if artifact.kind == "tree" else artifact.path
             sources = artifact_sources(artifact, self._db.root)
-            if not is_here(artifact, self._db.root):
-                sources = elsewhere.sources(artifact)
+            if not self._usable(artifact):
+                sources = elsewhere.sources(artifact, self._progress.meter)
                 if not sources:
                     self.report.failures.append((artifact.label, _nowhere(artifact)))
                     continue
@@ -137,6 +151,12 @@ class Transfer:
                 files[source.digest] = source
             (manifests if artifact.kind == "tree" else files)[sources[-1].digest] = sources[-1]
         return files, manifests
+
+    def _usable(self, artifact: ArtifactFacts) -> bool:
+        """Return whether an artifact's own file is to be copied."""
+        if not is_here(artifact, self._db.root):
+            return False
+        return not self._mend or frozen_digest(self._db.root / artifact.path) == artifact.digest
 
     def _make_rows(self, sources: Sequence[Source]) -> None:
         with self._db.write() as session:
@@ -242,7 +262,7 @@ class Transfer:
 
 
 class Elsewhere:
-    """Sources of blobs on the other remotes that hold them, connected on first use."""
+    """Sources of blobs on the remotes that hold them, connected on first use."""
 
     def __init__(self, db: Database, stack: ExitStack, *, but_not: str = "") -> None:
         self._db = db
@@ -250,24 +270,42 @@ class Elsewhere:
         self._but_not = but_not
         self._stores: dict[str, Connected | None] = {}
 
-    def sources(self, artifact: ArtifactFacts) -> list[Source]:
-        """Return sources for every blob of an artifact, in its order; empty when one of them is nowhere."""
-        found = [self.source(digest, size) for _, digest, size in artifact.blobs]
+    def sources(self, artifact: ArtifactFacts, meter: Meter) -> list[Source]:
+        """Return a source for every blob of an artifact, in its order, each read right just now; else nothing."""
+        found = [self._verified(digest, size, meter) for _, digest, size in artifact.blobs]
         return [source for source in found if source] if all(found) else []
 
-    def source(self, digest: str, size_bytes: int) -> Source | None:
-        """Return the best copy of a blob that can be reached: verified before stale, lately read before long ago."""
-        return next(iter(self.candidates(digest, size_bytes)), None)
+    def _verified(self, digest: str, size_bytes: int, meter: Meter) -> Source | None:
+        for name, source in self.candidates(digest, size_bytes):
+            if self.look_closer(name, digest, meter):
+                return source
+        return None
 
-    def candidates(self, digest: str, size_bytes: int) -> Iterator[Source]:
-        """Yield every copy of a blob that can be reached and may be right, the best first."""
+    def candidates(self, digest: str, size_bytes: int) -> Iterator[tuple[str, Source]]:
+        """Yield every copy of a blob that can be reached and may be right, with its remote's name, the best first:
+        untroubled before troubled, lately read before long ago."""
         with self._db.read() as session:
             places = load_places(session)
             rows = rows_in(session, "SELECT * FROM copy WHERE digest IN :ids", [digest])
         usable = [row for row in rows if row.remote_id in places and row.trouble not in UNUSABLE]
         for row in sorted(usable, key=lambda row: (row.trouble != "", -(row.verified_at or 0.0))):
-            if row.remote_id != self._but_not and (connected := self._connect(places[row.remote_id].name)):
-                yield store_source(connected.store, connected.place.name, digest, size_bytes)
+            name = places[row.remote_id].name
+            if row.remote_id != self._but_not and (connected := self._connect(name)):
+                yield name, store_source(connected.store, name, digest, size_bytes)
+
+    def look_closer(self, name: str, digest: str, meter: Meter) -> bool:
+        """Read one copy whole, record what is found, and return whether it is right."""
+        connected = self._connect(name)
+        if connected is None:
+            return False
+        with self._db.read() as session:
+            copies = list(load_copies(session, connected.place.id, [digest]).values())
+            session.expunge_all()
+        try:
+            checked = check_copies(self._db, connected, copies, meter, read_back=True)
+        except UnreachableError:
+            return False
+        return all(checked.events[copy_id(copy)].result == "match" for copy in copies)
 
     def _connect(self, name: str) -> Connected | None:
         if name not in self._stores:
@@ -285,6 +323,14 @@ def copy_id(copy: Copy) -> int:
     """Return the id of a copy that is in the record."""
     assert copy.id is not None
     return copy.id
+
+
+def frozen_digest(path: Path) -> str | None:
+    """Return the digest of a file or folder as it is now, None when it cannot be had."""
+    try:
+        return freeze(path).digest
+    except HoldfastError:
+        return None
 
 
 def _nowhere(artifact: ArtifactFacts) -> HoldfastError:

@@ -1,35 +1,27 @@
-"""May this machine go? Every question is asked now, every unknown is a no, and only a fresh permit lets the call out.
+"""May this machine go? Every question is asked now, and every unknown is a no.
 
-The order is fixed: runs ended and journals read -> output folders swept -> files hashed again -> copies read back ->
-the registry backed up -> permit on the disk -> places and files looked at once more -> the call -> its outcome.
+Runs ended and journals read to their end -> output folders swept -> files hashed again -> copies read back elsewhere.
 """
 
 import json
-import os
-import secrets
-import socket
-import subprocess
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import Session, col, select
 
-from registry import audit, catchup, clock, custody
-from registry.copies.pins import write_pin
-from registry.copies.record import ArtifactFacts, load_artifacts, load_copies, load_places, origin_of
-from registry.copies.remotes import Connected, connect
-from registry.copies.transfer import Progress, copy_id
-from registry.copies.verify import check_copies
-from registry.custody import REASON_CODES, Blocker, Need, Place, Proof
+from registry import catchup, custody
+from registry.copies.proof import Prover
+from registry.copies.record import ArtifactFacts, load_artifacts
+from registry.copies.transfer import Progress
+from registry.custody import REASON_CODES, Blocker
 from registry.database import Database
-from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
+from registry.errors import NotFoundError, RefusedError, UsageError
 from registry.guard.sweep import Ignored, Inventory, Known, Machine, Root, sweep
-from registry.places import JOURNAL_NAME, OUTPUT_NAME
-from registry.remotes.base import blob_key
-from registry.tables import Artifact, JournalCursor, Permit, RunRow
+from registry.places import DATABASE_NAME, JOURNAL_NAME, OUTPUT_NAME
+from registry.settings import SETTINGS_NAME
+from registry.tables import JournalCursor, Permit, RunRow
 
 CLOCK_SLACK_S = 0.1
 """File times come from the kernel's coarse clock, which lags the one that runs are stamped with by a tick or two."""
@@ -54,7 +46,6 @@ class Judgement:
     machine: str
     runs: list[str] = field(default_factory=list)
     blockers: list[Blocker] = field(default_factory=list)
-    proofs: list[Proof] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     destroyed: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -89,24 +80,23 @@ class Judgement:
 
 
 class Release:
-    """One attempt to release a machine: `judge` it, then `let_go` with the permit that a clean judgement gives."""
+    """One attempt to release a machine: `judge` it; a clean judgement is what a permit is given for."""
 
     def __init__(self, db: Database, machine: Machine, wish: Wish, progress: Progress | None = None) -> None:
         self._db = db
         self._machine = machine
-        self._wish = wish
+        self.wish = wish
         self._progress = progress or Progress()
-        self._places: dict[str, Place] = {}
-        self._stack = ExitStack()
-        self._connected: dict[str, Connected] = {}
+        self.prover = Prover(db, self._progress)
         if (wish.destroy or wish.ignores) and not wish.reason.strip():
             raise UsageError("why may these files be lost?", hint='add --reason "…"')
 
     def __enter__(self) -> "Release":
+        self.prover.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self.prover.__exit__(*error)
 
     # --- the judgement
 
@@ -115,10 +105,9 @@ class Release:
         catchup.catch_up(self._db)
         judgement = Judgement(self._machine.name)
         with self._db.read() as session:
-            runs = self._runs(session)
-            self._places = load_places(session)
-            artifacts = load_artifacts(session, run_ids=[run.id for run in runs])
-            everything = load_artifacts(session)
+            runs = self._subject_runs = self._runs(session)
+            artifacts = self._artifacts = load_artifacts(session, run_ids=[run.id for run in runs])
+            everything = self._everything = load_artifacts(session)
             cursors = {row.run_id: row for row in session.exec(select(JournalCursor))}
             others = self._others(session, runs)
         judgement.runs = [run.id for run in runs]
@@ -133,8 +122,8 @@ class Release:
 
     def _runs(self, session: Session) -> list[RunRow]:
         query = select(RunRow).order_by(col(RunRow.started_at), RunRow.id)
-        if self._wish.run_ids is not None:
-            return list(session.exec(query.where(col(RunRow.id).in_(self._wish.run_ids))))
+        if self.wish.run_ids is not None:
+            return list(session.exec(query.where(col(RunRow.id).in_(self.wish.run_ids))))
         released = {run_id for row in session.exec(select(Permit).where(Permit.outcome == "released"))
                     if row.subject.startswith("release ") for run_id in json.loads(row.runs)}  # fmt: skip
         here = [
@@ -179,7 +168,9 @@ class Release:
         root = self._machine.root
         registered = dict(item for artifact in everything for item in self._files_of(artifact))
         kept = "kept by the registry's own backup"
-        left_alone = {str(root / name): kept for name in ("runs.db", "runs.db-wal", "runs.db-shm", "registry.toml")}
+        database = self._db.path.name if self._db.is_sqlite else DATABASE_NAME
+        names = [SETTINGS_NAME, *(f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))]
+        left_alone = {str(root / name): kept for name in names}
         mine = {run.folder for run in runs}
         with self._db.read() as session:
             folders = [folder for folder in session.exec(select(RunRow.folder)) if folder]
@@ -188,7 +179,7 @@ class Release:
             if folder not in mine:
                 left_alone[str(root / folder)] = "the folder of another run"
         settings = [Ignored(item.pattern, item.reason) for item in self._db.settings.guard.ignore]
-        known = Known(registered, [*settings, *self._wish.ignores], left_alone)
+        known = Known(registered, [*settings, *self.wish.ignores], left_alone)
         return sweep(self._machine, self.roots(runs, artifacts), known)
 
     def _files_of(self, artifact: ArtifactFacts) -> list[tuple[str, str]]:
@@ -205,7 +196,7 @@ class Release:
         for run in runs:
             began_at = (run.started_at or 0.0) - CLOCK_SLACK_S
             wide = _and_above(run.cwd) | _and_above(str(self._machine.root))
-            declared = {*json.loads(run.roots or "[]"), *self._wish.roots}
+            declared = {*json.loads(run.roots or "[]"), *self.wish.roots}
             for path in sorted(declared):
                 found.append(_root(run.id, path, "a declared output folder", wide, began_at, must_exist=True))
             if run.folder:
@@ -233,7 +224,7 @@ class Release:
 
     def _without_destroyed(self, judgement: Judgement, artifacts: Sequence[ArtifactFacts]) -> list[ArtifactFacts]:
         """Leave out what a person said, by digest and with a reason, may be lost."""
-        for words in self._wish.destroy:
+        for words in self.wish.destroy:
             prefix = words.removeprefix("sha256:")
             matching = {artifact.digest for artifact in artifacts if artifact.digest.startswith(prefix)}
             if len(prefix) < 6 or len(matching) != 1:
@@ -270,247 +261,26 @@ class Release:
                 judgement.block(artifact.run_id, path, "was changed since it was recorded", "changed")
 
     def _prove(self, judgement: Judgement, artifacts: Sequence[ArtifactFacts]) -> None:
-        """Read copies back, place by place, until every blob has as many as it needs."""
-        needs = self._needs(artifacts)
+        """Read copies back that do not go with the machine until every blob has as many as it needs."""
+        needs = self.prover.needs_of(artifacts)
         judgement.n_blobs = len({need.digest for need in needs})
-        not_counting = self._not_counting(artifacts)
-        proofs: dict[str, list[Proof]] = {}
-        doubts: dict[str, list[str]] = {}
-        for place in sorted(self._places.values(), key=lambda place: place.name):
-            if place.id in not_counting:
-                continue
-            lacking = custody.missing_proofs(needs, proofs, self._places, not_counting)
-            subjects = {(blocker.run, blocker.subject) for blocker in lacking}
-            digests = sorted({need.digest for need in needs if (need.run, need.subject) in subjects})
-            if digests:
-                self._read_place(place, digests, proofs, doubts)
-        digest_of = {(need.run, need.subject): need.digest for need in needs}
-        for blocker in custody.missing_proofs(
-            needs, proofs, self._places, not_counting, accept_single=self._wish.accept_single
-        ):
-            why = doubts.get(digest_of[blocker.run, blocker.subject], [])
-            code = REASON_CODES["unreachable"] if why else blocker.code
-            judgement.blockers.append(Blocker(blocker.run, blocker.subject, "; ".join([blocker.reason, *why]), code))
-        judgement.proofs = [proof for found in proofs.values() for proof in found]
-
-    def _needs(self, artifacts: Sequence[ArtifactFacts]) -> list[Need]:
-        needs = []
-        for artifact in artifacts:
-            rule = self._db.settings.policy.rule_for(artifact.experiment, artifact.role, deployed=artifact.deployed)
-            for name, digest, _ in artifact.blobs:
-                subject = artifact.path if artifact.kind != "tree" else f"{artifact.path}/{name or '(manifest)'}"
-                needs.append(
-                    Need(artifact.run_id, subject, digest, rule.min_copies, rule.num_copies or rule.min_copies)
-                )
-        return needs
-
-    def _not_counting(self, artifacts: Sequence[ArtifactFacts]) -> dict[str, str]:
-        """Return the places whose copies go with the machine, or fail with it, and why."""
-        origins = {origin_of(artifact, self._db.root, self._db.settings) for artifact in artifacts}
-        reasons: dict[str, str] = {}
-        for place in self._places.values():
-            found = [reason for origin in origins if (reason := custody.why_not_elsewhere(place, origin))]
+        not_counting = self.prover.not_elsewhere(artifacts)
+        for place in self.prover.places.values():
             if place.host == self._machine.name and not custody.outlives_machine(place):
-                found.append(f"it is on {self._machine.name} itself")
-            if place.trust == "dead":
-                found.append("it was declared dead")
-            if found:
-                reasons[place.id] = found[0]
-        return reasons
+                not_counting.setdefault(place.id, f"it is on {self._machine.name} itself")
+        judgement.blockers += self.prover.prove(needs, not_counting, accept_single=self.wish.accept_single)
 
-    def _read_place(
-        self, place: Place, digests: Sequence[str], proofs: dict[str, list[Proof]], doubts: dict[str, list[str]]
-    ) -> None:
-        with self._db.read() as session:
-            copies = [
-                copy
-                for copy in load_copies(session, place.id, digests).values()
-                if copy.trouble != "deleted" and (copy.put_at is not None or copy.verified_at is not None)
-            ]
-        if not copies:
-            return
-        self._progress.phase(f"reading {place.name}:", len(copies), sum(copy.size_bytes for copy in copies))
-        try:
-            connected = self._stack.enter_context(connect(self._db, place.name))
-            self._connected[place.id] = connected
-            checked = check_copies(
-                self._db, connected, copies, self._progress.meter, read_back=place.trust == "untrusted"
-            )
-        except HoldfastError as error:
-            for copy in copies:
-                doubts.setdefault(copy.digest, []).append(error.message)
-            return
-        for copy in copies:
-            doubt = checked.doubt(copy)
-            if doubt:
-                doubts.setdefault(copy.digest, []).append(f"{place.name}: {doubt}")
-                continue
-            standing = checked.standings[copy_id(copy)]
-            assert standing.verified_at is not None
-            proof = Proof(copy_id(copy), place.id, copy.digest, standing.verified_at, standing.token)
-            proofs.setdefault(copy.digest, []).append(proof)
-
-    # the permit and the call
-
-    def let_go(self, judgement: Judgement, command: Sequence[str]) -> "Outcome":
-        """Back up the registry, commit a permit, look once more, run the command, and record how it ended.
-
-        Raises RefusedError when the judgement has blockers, when anything moved since, or when the permit expired.
-        """
-        if not judgement.ok:
-            raise refusal(judgement)
-        self._back_up(judgement)
-        permit_id, expires_at = self._issue(judgement, command)
-        self._look_again(judgement)
-        if clock.now() >= expires_at:
+    def still_ok(self, judgement: Judgement) -> None:
+        """Look once more, right before the call: at the folders, at the places, at the copies. Raises RefusedError."""
+        again = self._sweep(self._subject_runs, self._artifacts, self._everything)
+        new = [blocker for blocker in again.blockers if blocker not in judgement.blockers]
+        if new:
             raise RefusedError(
-                "the permit expired before it could be used", hint="run the guard again", reason_code=REFUSED
+                f"{new[0].subject} {new[0].reason}: it came while the copies were read",
+                hint="run the guard again",
+                reason_code=new[0].code,
             )
-        self._mark(permit_id, used=True)
-        outcome = _call(command, permit_id)
-        self._mark(permit_id, outcome=outcome.word)
-        return outcome
-
-    def _back_up(self, judgement: Judgement) -> None:
-        """Put the registry itself where the copies are, when it would go with the machine."""
-        if self._machine.name != socket.gethostname() or not judgement.proofs:
-            return
-        from registry.backup import make_backup
-
-        names = sorted({self._places[proof.place_id].name for proof in judgement.proofs})
-        self._progress.phase("backing up the registry", 1, 0)
-        backup = make_backup(self._db, names[0], self._progress)
-        judgement.notes.append(f"the registry was backed up to {names[0]} ({backup.digest[:12]}…)")
-
-    def _issue(self, judgement: Judgement, command: Sequence[str]) -> tuple[str, float]:
-        permit_id, now = secrets.token_hex(8), clock.now()
-        settings = self._db.settings
-        release_ttl_s = settings.policy.freshness.ttl_s("release")
-        permit_s = clock.parse_duration(settings.guard.permit)
-        expires_at = custody.permit_expiry(now, judgement.proofs, release_ttl_s, permit_s)
-        if expires_at <= now:
-            raise RefusedError(
-                "reading the copies took longer than a proof holds",
-                hint="raise release in [policy.freshness] of registry.toml",
-                reason_code=REFUSED,
-            )
-        self._pin(judgement.proofs, permit_id, expires_at)
-        proof = {
-            "command": list(command),
-            "copies": [[item.copy_id, item.digest, item.verified_at, item.token] for item in judgement.proofs],
-            "ignored": judgement.ignored,
-            "ignores": [[item.pattern, item.reason] for item in self._wish.ignores],
-            "accept_single": self._wish.accept_single,
-            "destroyed": judgement.destroyed,
-            "reason": self._wish.reason,
-        }
-        with self._db.write() as session:
-            permit = Permit(
-                id=permit_id,
-                subject=f"release {self._machine.name}",
-                runs=json.dumps(judgement.runs),
-                proof=json.dumps(proof),
-                issued_at=now,
-                expires_at=expires_at,
-                by=audit.who(),
-            )
-            session.add(permit)
-            for artifact_id in judgement.destroyed:
-                artifact = session.get(Artifact, artifact_id)
-                assert artifact is not None
-                artifact.discarded_reason = self._wish.reason
-                audit.record(session, "destroy", artifact.digest, {"path": artifact.path, "reason": self._wish.reason})
-            audit.record(session, "permit", permit.subject, {"permit": permit_id, "runs": judgement.runs})
-        return permit_id, expires_at
-
-    def _pin(self, proofs: Sequence[Proof], permit_id: str, expires_at: float) -> None:
-        """Leave word at every place of the proof that these copies must stay, for other registries to see."""
-        for place_id, connected in self._connected.items():
-            digests = sorted({proof.digest for proof in proofs if proof.place_id == place_id})
-            if digests:
-                write_pin(connected.store, permit_id, expires_at, digests)
-
-    def _look_again(self, judgement: Judgement) -> None:
-        """See that every place of the proof is still itself and every copy untouched. Raises RefusedError."""
-        for place_id, connected in self._connected.items():
-            proofs = [proof for proof in judgement.proofs if proof.place_id == place_id]
-            name = connected.place.name
-            try:
-                identity = connected.store.marker_id()
-                found = connected.store.find_all([blob_key(proof.digest) for proof in proofs])
-            except HoldfastError as error:
-                raise RefusedError(f"{name} went silent: {error.message}", reason_code=REFUSED) from error
-            moved = [
-                proof.digest
-                for proof in proofs
-                if blob_key(proof.digest) not in found or found[blob_key(proof.digest)].token != proof.token
-            ]
-            if identity != place_id or moved:
-                what = f"{len(moved)} copies on {name} changed" if moved else f"{name} is another place"
-                raise RefusedError(f"{what} since they were read", hint="run the guard again", reason_code=REFUSED)
-
-    def _mark(self, permit_id: str, *, used: bool = False, outcome: str | None = None) -> None:
-        with self._db.write() as session:
-            permit = session.get(Permit, permit_id)
-            assert permit is not None
-            if used:
-                permit.used_at = clock.now()
-            if outcome:
-                permit.outcome, permit.outcome_at = outcome, clock.now()
-                audit.record(session, "release", permit.subject, {"permit": permit_id, "outcome": outcome})
-            session.add(permit)
-
-
-REFUSED = REASON_CODES["refused"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the call ended: released, failed, or unknown; and the exit code to pass on."""
-
-    permit: str
-    word: str
-    exit_code: int
-
-
-def _call(command: Sequence[str], permit_id: str) -> Outcome:
-    """Run the command that gives the machine back. It is told the permit's id, so that it can insist on one."""
-    try:
-        code = subprocess.call(list(command), env={**os.environ, "REGISTRY_PERMIT": permit_id})
-    except OSError as error:
-        raise NotFoundError(f"cannot start {command[0]!r}: {error.strerror}", hint="nothing was released") from None
-    except KeyboardInterrupt:
-        return Outcome(permit_id, "unknown", 130)
-    if code == 0:
-        return Outcome(permit_id, "released", 0)
-    return Outcome(permit_id, "unknown" if code < 0 else "failed", 128 - code if code < 0 else code)
-
-
-def refusal(judgement: Judgement) -> RefusedError:
-    """Return the refusal that lists every reason."""
-    lines = [f"{item.subject}: {item.reason}" for item in judgement.blockers]
-    return RefusedError(
-        f"{judgement.machine} stays: {len(lines)} reasons against letting it go",
-        details=lines,
-        payload=judgement.as_json(),
-        reason_code=custody.gravest([item.code for item in judgement.blockers]),
-        hint="copy what is named (registry keep, registry copy), or name what may be lost (--ignore, --destroy)",
-    )
-
-
-def settle(db: Database, permit_id: str, outcome: str) -> None:
-    """Write down how a release ended that nobody saw end. Raises NotFoundError, UsageError."""
-    if outcome not in ("released", "failed"):
-        raise UsageError(f"outcome {outcome!r}", hint="write released or failed")
-    with db.write() as session:
-        permit = session.get(Permit, permit_id)
-        if permit is None or permit.used_at is None:
-            raise NotFoundError(
-                f"no release {permit_id!r} was begun", hint="`registry alerts` names those that are open"
-            )
-        permit.outcome, permit.outcome_at = outcome, clock.now()
-        session.add(permit)
-        audit.record(session, "settle", permit.subject, {"permit": permit_id, "outcome": outcome})
+        self.prover.look_again()
 
 
 def _host_of(run: RunRow) -> str:
