@@ -1,0 +1,85 @@
+"""Progress bars (tqdm and its like): ` 7%|██ | 139/1963 [00:43<06:34, 4.62it/s, loss=0.68]`.
+
+A bar yields a point only when its count advanced; redraws repeat the same values. Found with string searches, so a
+line of a million characters costs no more than its length.
+"""
+
+import re
+
+from registry.ingest import numbers
+from registry.ingest.counters import counters
+from registry.ingest.objects import NEVER
+from registry.ingest.records import Line, Record, State, Values
+
+_COUNT = re.compile(r"\|\s*(\d[\d,.]*[kMG]?)\s*/\s*(\d[\d,.]*[kMG]?|\?)\s*\[")
+_OPEN_COUNT = re.compile(r"(?:^|\s)(\d+)it \[")
+_SCALE = {"k": 1e3, "M": 1e6, "G": 1e9}
+MAX_BAR_CHARS = 4000
+MAX_BARS = 64
+
+
+def is_bar(text: str) -> bool:
+    """Return whether a line may be a progress bar."""
+    return "%|" in text or "it [" in text or "it/s" in text
+
+
+def feed(state: State, line: Line) -> list[Record] | None:
+    """Return the points of a bar, an empty list for a redraw without news, None for no bar at all.
+
+    The bar's description may name an epoch; then steps run on over the epochs.
+    """
+    text = line.text
+    mark = text.find("%|")
+    found = _COUNT.search(text, mark, mark + MAX_BAR_CHARS) if mark >= 0 else _OPEN_COUNT.search(text[:MAX_BAR_CHARS])
+    if found is None:
+        return None
+    n = _count(found[1])
+    total = _count(found[2]) if mark >= 0 else None
+    words = text[:mark].rstrip(" 0123456789") if mark >= 0 else text[: found.start()]
+    words = words.strip().rstrip(":")[-200:]
+    close = text.find("]", found.end())
+    values = _postfix(text[found.end() : close if close >= 0 else len(text)])
+    bars = state.setdefault("bars", {})
+    step = _advance(bars, words, n, total)
+    if step is None or not values:
+        return []
+    return [Values(line.offset, values, step, line.at, "bar")]
+
+
+def _postfix(inside: str) -> dict[str, float]:
+    """Return the metrics after the rate: the text between the brackets from the first `, ` on."""
+    parts = inside.split(", ", 1)
+    if len(parts) < 2:
+        return {}
+    found = numbers.pairs(parts[1])
+    return {name: value for name, value in found.items() if name.lower() not in NEVER}
+
+
+def _advance(bars: State, words: str, n: int | None, total: int | None) -> int | None:
+    """Return the running step of a bar that moved on, None for a redraw; a bar that begins anew runs on."""
+    if n is None:
+        return None
+    named = next((counter for counter in counters(words) if counter.axis == "epoch"), None)
+    key = (words[: named.start] if named else words).strip()[:80]
+    kept = bars.get(key)
+    if kept is None:
+        if len(bars) >= MAX_BARS:
+            return None
+        kept = bars[key] = {"epoch": named.n if named else None, "n": None, "base": 0, "total": total}
+    epoch = named.n if named else None
+    began_anew = kept["n"] is not None and (epoch != kept["epoch"] or n < kept["n"])
+    if began_anew:
+        back = epoch is not None and kept["epoch"] is not None and epoch < kept["epoch"]
+        kept["base"] = 0 if back else kept["base"] + (kept["total"] or kept["n"])
+    elif kept["n"] == n:
+        return None
+    kept["epoch"], kept["n"], kept["total"] = epoch, n, total
+    return int(kept["base"]) + n if n > 0 else None
+
+
+def _count(digits: str) -> int | None:
+    scale = _SCALE.get(digits[-1], 1.0)
+    try:
+        return int(float(digits.rstrip("kMG").replace(",", "")) * scale)
+    except ValueError:
+        return None

@@ -1,0 +1,115 @@
+"""A house style as one regular expression: named groups are metrics, the step is on the line or kept from before.
+
+Users write the same in registry.toml. Group names: `step`, `epoch` and `total` count; `name` and `value` are one pair;
+any other group is a metric, with `__` for `/`. A line that names no step belongs to the last step named.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from registry.ingest import numbers
+from registry.ingest.counters import running_step
+from registry.ingest.records import Line, Record, State, Total, Values
+
+MAX_GRAMMAR_CHARS = 8192
+_COUNTS = frozenset({"step", "epoch", "total", "name", "value"})
+
+
+class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a house style.
+
+    `line` is searched in the message; `hint` is a text that such a line always holds (it makes the search cheap).
+    `rest` says what follows the match: nothing, `pairs` (`loss: 0.5, lr=1e-3`) or `words` (`loss 0.5, lr 1e-3`).
+    `prefix` is put before the names. `axis` is what the step counts.
+    """
+
+    line: str
+    hint: str = ""
+    rest: str = ""
+    prefix: str = ""
+    axis: str = "step"
+
+
+@dataclass(frozen=True)
+class LineFormat:
+    """A text format: `feed` returns the records of a line that is its own, None for any other line."""
+
+    name: str
+    hints: tuple[str, ...]
+    feed: Callable[[State, Line], list[Record] | None]
+    files: str
+    example: str
+    step: str
+    end: str = "none"
+    version: int = 1
+
+
+def compiled(
+    name: str, grammars: list[Grammar], *, files: str, example: str, step: str, end: str = "none"
+) -> LineFormat:
+    """Return the format that a list of grammars is; the first that matches takes the line.
+
+    Raises re.error for a broken expression.
+    """
+    table = [(grammar, re.compile(grammar.line)) for grammar in grammars]
+    hints = tuple(dict.fromkeys(grammar.hint for grammar in grammars))
+
+    def feed(state: State, line: Line) -> list[Record] | None:
+        text = line.text[:MAX_GRAMMAR_CHARS]
+        for grammar, pattern in table:
+            if grammar.hint in text and (found := pattern.search(text)):
+                return _records(state.setdefault(name, {}), grammar, found, line)
+        return None
+
+    return LineFormat(name, () if "" in hints else hints, feed, files, example, step, end)
+
+
+def _records(state: State, grammar: Grammar, found: re.Match[str], line: Line) -> list[Record]:
+    groups = {key: text.strip() for key, text in found.groupdict().items() if text is not None}
+    records: list[Record] = []
+    _count(state, grammar, groups, records)
+    values = _values(grammar, groups)
+    if grammar.rest == "pairs":
+        values |= _prefixed(grammar.prefix, numbers.pairs(line.text, found.end()))
+    elif grammar.rest == "words":
+        values |= _prefixed(grammar.prefix, numbers.spaced_pairs(line.text, found.end()))
+    if values:
+        axis = grammar.axis if "step" in groups or "epoch" in groups else state.get("axis", grammar.axis)
+        records.append(Values(line.offset, values, state.get("step"), line.at, axis))
+    return records
+
+
+def _count(state: State, grammar: Grammar, groups: dict[str, str], records: list[Record]) -> None:
+    """Keep the step that the line names; a step that begins anew each epoch is made to run on."""
+    step, epoch, total = (
+        numbers.to_number(groups[key]) if key in groups else None for key in ("step", "epoch", "total")
+    )
+    if step is None and epoch is None:
+        return
+    whole_epoch = None if epoch is None else int(epoch)
+    if step is None:
+        state["step"] = whole_epoch
+    elif epoch is None:
+        state["step"] = int(step)
+    else:
+        state["step"] = running_step(state, "run", whole_epoch, int(step), None if total is None else int(total))
+    state["axis"] = grammar.axis
+    if total is not None and (epoch is None or step is None):
+        records.append(Total(int(total), grammar.axis))
+
+
+def _values(grammar: Grammar, groups: dict[str, str]) -> dict[str, float]:
+    values: dict[str, float] = {}
+    if "name" in groups and (number := numbers.to_number(groups.get("value", ""))) is not None:
+        values[groups["name"]] = number
+    for key, text in groups.items():
+        if key not in _COUNTS and (number := numbers.to_number(text)) is not None:
+            values[key.replace("__", "/")] = number
+    return _prefixed(grammar.prefix, values)
+
+
+def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
+    return {prefix + name: value for name, value in values.items()} if prefix else values

@@ -1,0 +1,623 @@
+"""One transaction of the engine: the next bytes of one run's files become records, roles, points and a status.
+
+Either all of it is committed (points, where they stand, cursors, parser states) or nothing.
+"""
+
+import json
+import os
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text as sql
+from sqlmodel import Session, col, select
+
+from registry import clock, events
+from registry.database import Database
+from registry.ingest import origins, status
+from registry.ingest.decode import MAX_LINE_BYTES, encoding_of
+from registry.ingest.discover import Found
+from registry.ingest.fileformat import FileFormat
+from registry.ingest.formats.files import FILE_FORMATS, trust_of
+from registry.ingest.grammar import LineFormat
+from registry.ingest.group import Candidate, Source
+from registry.ingest.identify import BINARY, HEAD_BYTES, identify
+from registry.ingest.merge import Holder, Roles
+from registry.ingest.records import Identity, Inputs, Record, Remark, State, Values
+from registry.ingest.replay import Stored, unseen
+from registry.ingest.runs import forget_points, run_id_of
+from registry.projection import Projector
+from registry.tables import LogCursor, MetricSeries, RunRow
+
+CHUNK_BYTES = MAX_LINE_BYTES
+TAIL_BYTES = 256
+FINGERPRINT_BYTES = 1024
+_LAST_NUMBER = re.compile(r"\.(\d+)\D*$")
+
+
+class Rebuild(Exception):
+    """The run was recorded under roles that no longer hold: take it back and read it anew under these."""
+
+    def __init__(self, roles: dict[str, dict[str, list[Any]]]) -> None:
+        super().__init__("read anew")
+        self.roles = roles
+
+
+def start_over(session: Session, candidate: Candidate, roles: dict[str, dict[str, list[Any]]]) -> None:
+    """Take back what was recorded of a run's course and set its cursors to the start, keeping the roles."""
+    known = {cursor.path: cursor for cursor in _cursors_of(session, candidate)}
+    for run_id in {cursor.run_id for cursor in known.values() if cursor.run_id is not None}:
+        forget_points(session, run_id)
+    for path, kept in roles.items():
+        cursor = known.get(path) or LogCursor(path=path, candidate=candidate.key)
+        cursor.offset, cursor.state, cursor.size_bytes, cursor.settled = 0, "{}", -1, False
+        cursor.roles = json.dumps(kept)
+        session.add(cursor)
+
+
+def _cursors_of(session: Session, candidate: Candidate) -> list[LogCursor]:
+    return list(session.exec(select(LogCursor).where(LogCursor.candidate == candidate.key)))
+
+
+class _File:
+    """One file of the run during this transaction."""
+
+    def __init__(self, source: Source, found: Found, cursor: LogCursor) -> None:
+        self.source = source
+        self.found = found
+        self.cursor = cursor
+        self.state: State = json.loads(cursor.state)
+        self.grew = False
+
+    @property
+    def facts(self) -> State:
+        """What the file says of the run's end and inputs."""
+        return self.state.setdefault("facts", {})  # type: ignore[no-any-return]
+
+    def is_done(self) -> bool:
+        """Return whether the file was read to its end as it is now."""
+        cursor = self.cursor
+        return (cursor.size_bytes, cursor.mtime_ns, cursor.device, cursor.inode) == self.found.token
+
+    def read(self, offset: int, n_bytes: int) -> bytes:
+        with open(self.found.path, "rb") as stream:
+            stream.seek(offset)
+            return stream.read(n_bytes)
+
+
+class Reading:
+    """Reads on in the files of one run, inside the caller's transaction."""
+
+    def __init__(
+        self,
+        session: Session,
+        db: Database,
+        candidate: Candidate,
+        found: dict[str, Found],
+        root: Path,
+        user_formats: list[tuple[str, LineFormat]],
+        source: str,
+    ) -> None:
+        self.session = session
+        self.db = db
+        self.candidate = candidate
+        self.found = found
+        self.root = root
+        self.user_formats = user_formats
+        self.source = source
+        self.projector = Projector(session, is_sqlite=db.is_sqlite)
+        self.created = False
+        self.is_running = False
+        self.n_points = 0
+        self.run_id = run_id_of(candidate.foreign_id)
+        self._batch: list[events.AnyEvent] = []
+        self._offsets: dict[str, dict[int, list[int]]] = {}
+
+    def run(self, *, at_rest: bool) -> bool:
+        """Read up to about CHUNK_BYTES and return whether there is more. Raises Rebuild to have the run read anew."""
+        self.files = self._open_files()
+        if not self.files:
+            return False
+        self.roles = Roles(
+            [self._holder(file) for file in self.files],
+            {file.cursor.path: json.loads(file.cursor.roles) for file in self.files},
+        )
+        more = self._read_files()
+        if not more and at_rest:
+            self._settle()
+        self._finish(at_rest=at_rest and not more)
+        return more
+
+    # --- files and cursors
+
+    def _open_files(self) -> list[_File]:
+        known = {cursor.path: cursor for cursor in _cursors_of(self.session, self.candidate)}
+        paths = [source.path for source in self.candidate.sources]
+        shared = select(LogCursor).where(col(LogCursor.path).in_(paths))
+        elsewhere = {cursor.path: cursor for cursor in self.session.exec(shared) if cursor.path not in known}
+        if known:
+            self._follow_moved(known)
+        elif self._is_copy():
+            return []
+        run_ids = {cursor.run_id for cursor in known.values() if cursor.run_id}
+        if run_ids:
+            self.run_id = min(run_ids)
+        files = []
+        for source in self.candidate.sources:
+            cursor = known.get(source.path)
+            if cursor is None:
+                path = source.path if source.path not in elsewhere else f"{source.path}#{self.candidate.key}"
+                cursor = known.get(path) or LogCursor(path=path, candidate=self.candidate.key, size_bytes=-1)
+            files.append(_File(source, self.found[source.path], cursor))
+        return files
+
+    def _follow_moved(self, known: dict[str, LogCursor]) -> None:
+        """A cursor whose file was renamed (`train.log` to `train.log.1`) goes with its bytes."""
+        paths = [source.path for source in self.candidate.sources]
+        homeless = [
+            cursor
+            for path, cursor in known.items()
+            if cursor.offset > 0 and (path not in self.found or not _continues(cursor, self.found[path]))
+        ]
+        free = [path for path in paths if path not in known or known[path] in homeless]
+        moves = []
+        for cursor in homeless:
+            for path in free:
+                if path != cursor.path and _continues(cursor, self.found[path]):
+                    moves.append((cursor, path))
+                    free.remove(path)
+                    break
+        for cursor, path in moves:
+            del known[cursor.path]
+            cursor.path = f"{path}#moving"
+            self.session.add(cursor)
+        self.session.flush()
+        for cursor, path in moves:
+            if (displaced := known.pop(path, None)) is not None:
+                displaced.path = f"{displaced.path}#{displaced.id}"
+                self.session.add(displaced)
+                self.session.flush()
+            cursor.path = path
+            known[path] = cursor
+        self.session.flush()
+
+    def _is_copy(self) -> bool:
+        """Return whether these files are, byte for byte, those of a run that is known at another place.
+
+        If that place is gone the run has moved here, and its cursors come along.
+        """
+        for source in self.candidate.sources:
+            found = self.found[source.path]
+            if found.size < FINGERPRINT_BYTES // 4:
+                continue
+            digest = _head_digest(found.path, min(found.size, FINGERPRINT_BYTES))
+            same = select(LogCursor).where(LogCursor.head_digest == digest, LogCursor.candidate != self.candidate.key)
+            for cursor in self.session.exec(same).all():
+                if os.path.basename(cursor.path) != os.path.basename(found.path) or cursor.run_id is None:
+                    continue
+                if os.path.exists(cursor.path):
+                    if self._same_bytes(cursor.candidate):
+                        return True
+                elif _continues(cursor, found):
+                    self._adopt(cursor.candidate)
+                    return False
+        return False
+
+    def _same_bytes(self, other: str) -> bool:
+        """Return whether every file here has a twin of the same content in the other run's folder."""
+        for source in self.candidate.sources:
+            relative = os.path.relpath(source.path, self.candidate.key)
+            twin = os.path.normpath(os.path.join(other, relative))
+            try:
+                if os.path.getsize(twin) != self.found[source.path].size or _digest(twin) != _digest(source.path):
+                    return False
+            except OSError:
+                return False
+        return True
+
+    def _adopt(self, other: str) -> None:
+        for cursor in self.session.exec(select(LogCursor).where(LogCursor.candidate == other)).all():
+            cursor.path = os.path.normpath(os.path.join(self.candidate.key, os.path.relpath(cursor.path, other)))
+            cursor.candidate = self.candidate.key
+            self.session.add(cursor)
+        self.session.flush()
+
+    def _holder(self, file: _File) -> Holder:
+        name = os.path.basename(file.source.path)
+        label = "tensorboard" if "tfevents" in name else name.split(".", 1)[0]
+        return Holder(file.cursor.path, label, trust_of(file.cursor.format or file.source.kind, name))
+
+    # --- reading
+
+    def _read_files(self) -> bool:
+        budget = CHUNK_BYTES
+        for file in self.files:
+            if file.is_done():
+                continue
+            if budget <= 0:
+                return True
+            n_read, more = self._read_file(file, budget)
+            budget -= n_read
+            if more:
+                return True
+        return False
+
+    def _read_file(self, file: _File, budget: int) -> tuple[int, bool]:
+        """Read one file on; returns the bytes read and whether there are more that make whole lines."""
+        form = self._format_of(file)
+        if form is None:
+            self._mark_done(file)
+            return 0, False
+        if form.whole:
+            return self._read_whole(file, form)
+        cursor = file.cursor
+        if cursor.offset > 0 and not _continues(cursor, file.found):
+            self._begin_generation(file, form)
+        started_at = cursor.offset
+        buffer = file.read(cursor.offset, max(budget, CHUNK_BYTES))
+        records, consumed = form.read(file.state, buffer, cursor.offset, last=False)
+        if consumed == 0 and len(buffer) >= MAX_LINE_BYTES:
+            records, consumed = [Remark(f"a line of over {MAX_LINE_BYTES} bytes was left out", "warning")], len(buffer)
+            file.state["in_long_line"] = True
+        cursor.offset += consumed
+        file.grew = bool(cursor.read_at) and consumed > 0
+        cursor.read_at = clock.now()
+        self._route(file, records)
+        if consumed == 0 or cursor.offset >= file.found.size:
+            self._mark_done(file)
+            return len(buffer), False
+        cursor.size_bytes = -1
+        self._fingerprint(file)
+        return cursor.offset - started_at, True
+
+    def _read_whole(self, file: _File, form: FileFormat) -> tuple[int, bool]:
+        name = os.path.basename(file.source.path)
+        buffer = file.read(0, file.found.size)
+        state = form.start(name)
+        state["replay"] = {}
+        state["facts"] = {"inputs": file.facts.get("inputs", {})}
+        records, consumed = form.read(state, buffer, 0, last=True)
+        if consumed or not file.state:
+            file.state = state
+            file.cursor.offset = consumed
+            self._route(file, records)
+        file.cursor.read_at = clock.now()
+        self._mark_done(file)
+        return len(buffer), False
+
+    def _format_of(self, file: _File) -> FileFormat | None:
+        """Return the file's format, identified by its first bytes where that is not yet known."""
+        cursor, source = file.cursor, file.source
+        name = os.path.basename(source.path)
+        if not cursor.format:
+            kind = source.kind
+            if not kind or kind == "text":
+                kind = identify(source.path, file.read(0, HEAD_BYTES)) or ""
+            if not kind:
+                return None
+            cursor.format = kind
+        form = FILE_FORMATS.get(cursor.format)
+        if form is None or cursor.format == BINARY:
+            return None
+        cursor.format_version = form.version
+        if "name" not in file.state:
+            file.state = {**form.start(name), "name": name, "metric": source.metric, "facts": file.facts}
+            file.state["encoding"] = encoding_of(file.read(0, 4096))
+            if file.cursor.format == "text":
+                file.state["rank"] = source.rank
+        return form
+
+    def _begin_generation(self, file: _File, form: FileFormat) -> None:
+        """The file was truncated or replaced: read it from its start, and pass over the values that are known."""
+        name = os.path.basename(file.source.path)
+        file.cursor.offset, file.cursor.generation = 0, file.cursor.generation + 1
+        file.state = {**form.start(name), "name": name, "metric": file.source.metric, "replay": {}}
+        file.state["encoding"] = encoding_of(file.read(0, 4096))
+
+    def _mark_done(self, file: _File) -> None:
+        cursor, found = file.cursor, file.found
+        cursor.size_bytes, cursor.mtime_ns, cursor.device, cursor.inode = found.token
+        cursor.settled = False
+        self._fingerprint(file)
+
+    def _fingerprint(self, file: _File) -> None:
+        cursor = file.cursor
+        if cursor.format in ("", BINARY):
+            return
+        cursor.head_digest = _head_digest(file.found.path, min(cursor.offset, FINGERPRINT_BYTES))
+        start = max(0, cursor.offset - TAIL_BYTES)
+        cursor.tail_digest = sha256(file.read(start, cursor.offset - start)).hexdigest()
+
+    # --- records
+
+    def _route(self, file: _File, records: list[Record]) -> None:
+        """Put values under the names that their file's roles give them; keep what else is said as facts."""
+        name = os.path.basename(file.source.path)
+        routed: list[Values] = []
+        for record in records:
+            if type(record) is Values:
+                status.fold(file.facts, record, name)
+                if file.source.rank == 0 and (values := self._by_role(file, record)):
+                    routed.append(Values(record.offset, values, record.step, record.at, record.axis))
+            elif type(record) is Inputs:
+                file.facts.setdefault("inputs", {}).update(record.values)
+            elif type(record) is Identity:
+                file.facts["identity"] = {
+                    key: value for key in record.__struct_fields__ if (value := getattr(record, key))
+                }
+            elif type(record) is Remark:
+                file.facts.setdefault("remarks", {})[record.text] = record.level
+            else:
+                status.fold(file.facts, record, name)
+        replay = file.state.get("replay")
+        if replay is not None and routed:
+            routed = unseen(replay, routed, self._stored)
+        self._post(file, routed)
+
+    def _by_role(self, file: _File, record: Values) -> dict[str, float]:
+        path, prefix = file.cursor.path, file.source.prefix
+        kept: dict[str, float] = {}
+        for name, value in record.values.items():
+            role = self.roles.role(path, prefix + name, record.axis)
+            if role.kind in ("own", "as"):
+                kept[role.target] = value
+            elif record.step is not None and role.wants_more():
+                role.waiting.append([record.step, value])
+        return kept
+
+    def _post(self, file: _File, routed: list[Values]) -> None:
+        if not routed:
+            return
+        mtime = file.found.mtime_ns / 1e9
+        self._begin_run(routed[0].at or mtime)
+        cursor_id = self._cursor_id(file.cursor)
+        offsets = self._offsets
+        for values in routed:
+            self._batch.append(events.Metrics(at=values.at or mtime, v=values.values, s=values.step))  # type: ignore[arg-type]
+            for name in values.values:
+                by_file = offsets.get(name)
+                if by_file is None:
+                    by_file = offsets[name] = {}
+                at_offsets = by_file.get(cursor_id)
+                if at_offsets is None:
+                    at_offsets = by_file[cursor_id] = []
+                at_offsets.append(values.offset)
+
+    def _stored(self, name: str) -> Stored:
+        return Stored(self.session, self.run_id, name)
+
+    def _cursor_id(self, cursor: LogCursor) -> int:
+        if cursor.id is None:
+            self.session.add(cursor)
+            self.session.flush()
+        assert cursor.id is not None
+        return cursor.id
+
+    # --- the run
+
+    def _begin_run(self, at: float) -> None:
+        """Make the run's row, once."""
+        if self.created or self.session.get(RunRow, self.run_id) is not None:
+            return
+        self.created = True
+        self._start(at)
+
+    def _start(self, at: float) -> None:
+        said: dict[str, Any] = {}
+        for file in reversed(self.files):
+            said.update(file.facts.get("identity", {}))
+        firsts = [file.facts["first_at"] for file in self.files if file.facts.get("first_at")]
+        started_at = said.get("started_at") or min([at, *firsts])
+        event = events.Start(
+            at=started_at,
+            run=self.run_id,
+            name=said.get("name") or self.candidate.name,
+            experiment=said.get("experiment") or self.candidate.experiment or self.root.name or "default",
+            params=self._inputs(),
+            command=said.get("command", []),
+            cwd=self.candidate.key if os.path.isdir(self.candidate.key) else os.path.dirname(self.candidate.key),
+            git=said.get("git"),
+            host={"name": said["host"]} if said.get("host") else {},
+            tags=said.get("tags", []),
+            source=self.source,
+            foreign_id=self.candidate.foreign_id,
+        )
+        self.projector.apply(self.run_id, [event])
+
+    def _inputs(self) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
+        for file in reversed(self.files):
+            inputs.update(file.facts.get("inputs", {}))
+        return inputs
+
+    # --- at rest
+
+    def _settle(self) -> None:
+        for file in self.files:
+            form = FILE_FORMATS.get(file.cursor.format)
+            if form is None or form.whole:
+                continue
+            if file.cursor.offset < file.found.size and form.torn_tail:
+                self._take_tail(file, form)
+            self._route(file, list(form.settle(file.state)))
+            file.cursor.settled = True
+        self.roles.settle()
+
+    def _take_tail(self, file: _File, form: FileFormat) -> None:
+        """Take an unterminated last line of a file that nobody writes, if nothing of it seems to be missing."""
+        tail = file.read(file.cursor.offset, file.found.size - file.cursor.offset)
+        if file.state.get("in_long_line") or _seems_torn(tail, file.state.get("recent", "")):
+            return
+        records, consumed = form.read(file.state, tail, file.cursor.offset, last=True)
+        file.cursor.offset += consumed
+        self._fingerprint(file)
+        self._route(file, records)
+
+    # --- commit
+
+    def _finish(self, *, at_rest: bool) -> None:
+        self._raise_if_rebuild()
+        for file in self.files:
+            file.cursor.state = json.dumps(file.state)
+            self.session.add(file.cursor)
+        if self._batch:
+            self.n_points = self.projector.apply(self.run_id, self._batch)
+        if not self._is_run():
+            self._save_roles()
+            return
+        self._begin_run(min(file.found.mtime_ns for file in self.files) / 1e9)
+        self._update_run()
+        self.projector.flush()
+        self._write_origins()
+        self._compare_echoes()
+        self._raise_if_rebuild()
+        self._save_roles()
+        for file in self.files:
+            file.cursor.run_id = self.run_id
+
+    def _is_run(self) -> bool:
+        """Return whether the files make a run: points, a folder that only runs have, or a training that failed."""
+        if self._batch or self.candidate.certain or self.session.get(RunRow, self.run_id) is not None:
+            return True
+        return any(
+            (file.facts.get("end") or {}).get("status") in ("failed", "killed") and file.state.get("speaks")
+            for file in self.files
+        )
+
+    def _raise_if_rebuild(self) -> None:
+        if self.roles.rebuild:
+            raise Rebuild({file.cursor.path: self.roles.packed(file.cursor.path) for file in self.files})
+
+    def _save_roles(self) -> None:
+        for file in self.files:
+            file.cursor.roles = json.dumps(self.roles.packed(file.cursor.path))
+
+    def _update_run(self) -> None:
+        row = self.session.get(RunRow, self.run_id)
+        assert row is not None
+        if not self.created:
+            self._apply_new_inputs()
+        for file in self.files:
+            total = file.facts.get("totals", {}).get("step")
+            if total is not None:
+                row.total_steps = total
+            self._apply_remarks(file)
+        newest = max(file.found.mtime_ns for file in self.files) / 1e9
+        standing = self._judge(row, newest)
+        self.is_running = standing.status == "running"
+        if standing.status != row.status or (standing.evidence != row.evidence and standing.status != "running"):
+            if standing.status in events.END_STATUSES:
+                last_at = max(
+                    [file.facts["last_at"] for file in self.files if file.facts.get("last_at")], default=newest
+                )
+                end = events.End(at=last_at, status=standing.status, evidence=standing.evidence)
+                self.projector.apply(self.run_id, [end])
+            else:
+                row.status, row.evidence, row.ended_at = standing.status, standing.evidence, None
+
+    def _apply_new_inputs(self) -> None:
+        from registry.tables import Param
+
+        known = set(self.session.exec(select(Param.key).where(Param.run_id == self.run_id)))
+        new = {key: value for key, value in self._inputs().items() if key not in known}
+        if new:
+            self.projector.apply(self.run_id, [events.Params(at=clock.now(), values=new)])
+
+    def _apply_remarks(self, file: _File) -> None:
+        told = file.facts.setdefault("told", [])
+        for words, level in file.facts.get("remarks", {}).items():
+            if words not in told:
+                told.append(words)
+                note = events.Note(at=clock.now(), level=level, text=f"{os.path.basename(file.source.path)}: {words}")
+                self.projector.apply(self.run_id, [note])
+                file.cursor.state = json.dumps(file.state)
+
+    def _judge(self, row: RunRow, newest: float) -> status.Standing:
+        facts = {os.path.basename(file.source.path): file.facts for file in self.files}
+        longest = max(self.files, key=lambda file: int(file.facts.get("n", 0))).facts
+        interval_s = None
+        if longest.get("n", 0) > 1 and "first_at" in longest:
+            interval_s = (longest["last_at"] - longest["first_at"]) / (longest["n"] - 1)
+        now = clock.now()
+        return status.judge(
+            facts,
+            quiet_s=now - newest,
+            interval_s=interval_s,
+            growing=any(file.grew for file in self.files),
+            was_running=not self.created and row.status in ("running", "stalled"),
+            now=now,
+        )
+
+    def _write_origins(self) -> None:
+        if not self._offsets:
+            return
+        query = select(MetricSeries.name, MetricSeries.id, MetricSeries.count).where(MetricSeries.run_id == self.run_id)
+        for name, series_id, count in self.session.exec(query):
+            by_file = self._offsets.get(name)
+            if by_file is None or series_id is None:
+                continue
+            seq = count - sum(map(len, by_file.values()))
+            for cursor_id, offsets in by_file.items():
+                origins.append(self.session, series_id, seq, cursor_id, offsets)
+                seq += len(offsets)
+
+    def _compare_echoes(self) -> None:
+        for file in self.files:
+            for name, role in list(self.roles.table[file.cursor.path].items()):
+                if role.kind == "echo" and role.waiting:
+                    owner, last_step = self._owner(role.target, [step for step, _value in role.waiting])
+                    self.roles.compare(file.cursor.path, name, owner, last_step)
+
+    def _owner(self, name: str, steps: list[int]) -> tuple[dict[int, list[float | None]], int | None]:
+        """Return the recorded values of a series at these steps, and its last step."""
+        found: dict[int, list[float | None]] = {}
+        series = self.session.exec(
+            select(MetricSeries.id, MetricSeries.last_step).where(
+                MetricSeries.run_id == self.run_id, MetricSeries.name == name
+            )
+        ).first()
+        if series is None:
+            return found, None
+        low, high = min(steps), max(steps)
+        rows = self.session.connection().execute(
+            sql("SELECT step, value FROM metric_point WHERE series_id = :id AND step BETWEEN :low AND :high"),
+            {"id": series[0], "low": low, "high": high},
+        )
+        for step, value in rows:
+            found.setdefault(step, []).append(value)
+        return found, series[1]
+
+
+def _continues(cursor: LogCursor, found: Found) -> bool:
+    """Return whether a file begins with the bytes that were read, whatever its inode is now."""
+    if found.size < cursor.offset:
+        return False
+    try:
+        if _head_digest(found.path, min(cursor.offset, FINGERPRINT_BYTES)) != cursor.head_digest:
+            return False
+        start = max(0, cursor.offset - TAIL_BYTES)
+        with open(found.path, "rb") as stream:
+            stream.seek(start)
+            return sha256(stream.read(cursor.offset - start)).hexdigest() == cursor.tail_digest
+    except OSError:
+        return False
+
+
+def _head_digest(path: str, n_bytes: int) -> str:
+    with open(path, "rb") as stream:
+        return f"{n_bytes}:{sha256(stream.read(n_bytes)).hexdigest()}"
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as stream:
+        return sha256(stream.read()).hexdigest()
+
+
+def _seems_torn(tail: bytes, recent: str) -> bool:
+    """Return whether an unterminated line may lack its end: an open object, or a last number with fewer decimals."""
+    text = tail.decode("utf-8", "replace").rstrip()
+    if text.lstrip().startswith(("{", "[")) or "{'" in text:
+        return not text.endswith(("}", "]"))
+    here, before = _LAST_NUMBER.search(text), _LAST_NUMBER.search(recent)
+    return bool(before) and (here is None or len(here[1]) < len(before[1])) if before else False

@@ -1,0 +1,300 @@
+"""A text log, line by line: the first format that knows a line takes it; what none knows goes through the gate.
+
+`feed` is pure: the same state and line give the same records, and the state is plain JSON.
+"""
+
+import ast
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from registry.ingest import bars, gate, numbers
+from registry.ingest.counters import STEP_KEYS, counters, running_step
+from registry.ingest.formats import LINE_FORMATS
+from registry.ingest.grammar import LineFormat
+from registry.ingest.objects import NEVER, eval_prefix, object_values, qualified
+from registry.ingest.prefixes import peel
+from registry.ingest.records import Ended, Inputs, Line, Record, State, Total, Values
+from registry.ingest.verdicts import speaks_of_training, verdict
+
+MAX_OBJECT_CHARS = 1 << 20
+MAX_GENERIC_CHARS = 8192
+MAX_SAMPLES = 8
+_HEADER_REST = re.compile(
+    r"[\s\-=*#:|.\[\](){}>/]*(?:of \d+|start\w*|begin\w*|\.{3}|training|summary|results?)?[\s\-=*#:|.]*", re.IGNORECASE
+)
+_MODE = re.compile(r"\b(train|training|val|valid|validation|eval|evaluation|test|testing|dev)\b", re.IGNORECASE)
+_BARE = re.compile(r"\b(?<!['\"])(nan|inf|-inf|None|True|False)\b(?!['\"])")
+_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "None": "null", "True": "true", "False": "false"}
+_COMMAND = re.compile(r"\s--?([A-Za-z][\w-]*)(?:[= ]((?!-{1,2}[A-Za-z])\S+(?: (?!-)\S+)*))?")
+_TRACE = re.compile(r"\+ (?:export )?([A-Za-z_]\w*)=(\S*)$")
+
+
+def feed(state: State, offset: int, raw: str, extra: tuple[LineFormat, ...] = ()) -> list[Record]:
+    """Return the records of one line; `extra` are the user's own grammars, asked first."""
+    text, at, rank = peel(raw)
+    if at is None:
+        at = state.get("at")
+    else:
+        state["at"] = at
+    line = Line(offset, raw, text, at, rank)
+    if rank:
+        return _other_rank(state, line)
+    for form in (*extra, *LINE_FORMATS) if extra else LINE_FORMATS:
+        for hint in form.hints:
+            if hint in text:
+                records = form.feed(state, line)
+                if records is not None:
+                    return _took(state, form.name, records)
+                break
+        else:
+            if not form.hints and (records := form.feed(state, line)) is not None:
+                return _took(state, form.name, records)
+    return _untabled(state, line)
+
+
+def settle(state: State) -> list[Values]:
+    """The file is at rest: return the values that waited for the gate and are credible."""
+    return gate.settle(state)
+
+
+def _took(state: State, name: str, records: list[Record]) -> list[Record]:
+    if records:
+        used = state.setdefault("used", {})
+        n_values = sum(type(record) is Values for record in records)
+        used[name] = used.get(name, 0) + n_values
+        state["n_believed"] = state.get("n_believed", 0) + n_values
+    return records
+
+
+def _other_rank(state: State, line: Line) -> list[Record]:
+    """Other ranks repeat the metrics of rank 0; only their errors count."""
+    said = verdict(state, line.text, line.offset)
+    return [said] if said and said.status != "finished" else []
+
+
+def _untabled(state: State, line: Line) -> list[Record]:
+    """A line that no format knows: objects, bars, words about the end, then generic pairs."""
+    text = line.text
+    if "{" in text and (found := decode_object(text)) is not None:
+        return _object(state, line, *found)
+    if bars.is_bar(text) and (points := bars.feed(state, line)) is not None:
+        return _took(state, "progress bar", points)
+    if said := verdict(state, text, line.offset):
+        return [said]
+    generic = _generic(state, line)
+    return _inputs(state, line) if generic is None else _took(state, "generic", generic)
+
+
+# --- objects in a line
+
+
+def decode_object(text: str) -> tuple[dict[Any, Any], str] | None:
+    """Return the JSON object or Python dict that ends a line, and the words before it; None when there is none."""
+    end = text.rstrip()
+    start = text.find("{")
+    if not end.endswith("}") or start > 400 or len(end) > MAX_OBJECT_CHARS:
+        return None
+    body = end[start:]
+    found = _decode_json(body) if body[1:2] != "'" else _decode_literal(body)
+    return (found, text[:start]) if isinstance(found, dict) and found else None
+
+
+def _decode_json(body: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        if "NaN" not in body and "Infinity" not in body:
+            return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decode_literal(body: str) -> Any:
+    """Decode a Python dict literal: as JSON where quotes and words can be exchanged, else by `ast.literal_eval`."""
+    if '"' not in body and "\\" not in body:
+        found = _decode_json(_BARE.sub(lambda word: _WORDS[word[0]], body.replace("'", '"')))
+        if found is not None:
+            return found
+    if len(body) > 65536:
+        return None
+    try:
+        return ast.literal_eval(re.sub(r"(?<![\w'\"])nan(?![\w'\"])", "None", body))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+
+
+def _object(state: State, line: Line, found: dict[Any, Any], words: str) -> list[Record]:
+    inner = next((found[key] for key in ("log", "message", "msg", "text") if isinstance(found.get(key), str)), None)
+    if inner is not None and not any(str(key).lower() in STEP_KEYS for key in found):
+        return feed(state, line.offset, inner.rstrip("\n")) if not inner.lstrip().startswith("{") else []
+    is_trainer = _is_trainer(found)
+    values, others = object_values(state, found, line.offset, line.at, epoch_counts=not is_trainer)
+    if is_trainer:
+        return _trainer(state, values, others)
+    if values.step is None:
+        _step_from_words(state, values, words)
+    if not values.values:
+        return others
+    prefix = eval_prefix(mode[1]) if (mode := _MODE.search(words)) else ""
+    if prefix:
+        values.values = {qualified(prefix, name): value for name, value in values.values.items()}
+    shape = f"object {values.axis} {' '.join(sorted(values.values))[:400]}"
+    admitted = gate.admit(state, shape, values, sure=_known(state, values))
+    return _took(state, "json object" if '"' in line.text else "dict literal", [*others, *_believe(state, admitted)])
+
+
+def _is_trainer(found: dict[Any, Any]) -> bool:
+    """Return whether a dict is a Hugging Face Trainer's: it counts in fractions of epochs and names no step."""
+    if "epoch" not in found or any(key in found for key in ("step", "global_step", "iter", "iteration")):
+        return False
+    return bool("train_runtime" in found or "eval_runtime" in found or ("loss" in found and "learning_rate" in found))
+
+
+def _trainer(state: State, values: Values, others: list[Record]) -> list[Record]:
+    state["speaks"] = True
+    if "loss" not in values.values:
+        values.values.pop("epoch", None)
+    records: list[Record] = [*others, values]
+    if "train_runtime" in values.values:
+        records.append(Ended(values.offset, "finished", f"train_runtime = {values.values['train_runtime']:g} s"))
+    return _took(state, "hf trainer", records)
+
+
+def _step_from_words(state: State, values: Values, words: str) -> None:
+    found = counters(words)
+    if found:
+        values.step, values.axis = _step_of(state, found)
+    elif "step" in state:
+        values.step, values.axis = state["step"], state["axis"]
+
+
+def _known(state: State, values: Values) -> bool:
+    """Return whether most of the names were believed already on the same axis."""
+    names = state.get("names", {})
+    n_known = sum(1 for name in values.values if names.get(name) == values.axis)
+    return 2 * n_known >= len(values.values)
+
+
+def _believe(state: State, admitted: list[Values]) -> list[Values]:
+    names = state.setdefault("names", {})
+    for values in admitted:
+        for name in values.values:
+            names[name] = values.axis
+    return admitted
+
+
+# --- generic pairs
+
+
+def _generic(state: State, line: Line) -> list[Record] | None:
+    """`name: value` lists on a line that counts, or after a header line that does; None for any other line."""
+    text = line.text if len(line.text) <= MAX_GENERIC_CHARS else line.text[:MAX_GENERIC_CHARS]
+    found = counters(text)
+    values = _pairs(text, found)
+    if not values:
+        if not found or not _is_header(text, found):
+            return None
+        state["step"], state["axis"] = _step_of(state, found)
+        return _totals(found)
+    if not found and not _nothing_else(text, values):
+        return None
+    step, axis = _step_of(state, found) if found else (state.get("step"), state.get("axis", "step"))
+    mode = _MODE.search(text[:120])
+    prefix = eval_prefix(mode[1]) if mode else ""
+    named = {qualified(prefix, name): value for name, value in values.items()}
+    if found:
+        state["step"], state["axis"] = step, axis
+    counted = "/".join(counter.name for counter in found) or "sticky"
+    shape = f"{counted}: {', '.join(named)[:400]}"
+    record = Values(line.offset, named, step, line.at, axis)
+    admitted = gate.admit(state, shape, record, sure=bool(found) and _known(state, record))
+    return [*_totals(found), *_believe(state, admitted)] if admitted else []
+
+
+def _nothing_else(text: str, values: dict[str, float]) -> bool:
+    """Return whether a line without a counter is nothing but named numbers, one of them a known metric."""
+    if not any(gate.is_strong(name) for name in values):
+        return False
+    rest = numbers.PAIR.sub("", text)
+    for name in values:
+        rest = rest.replace(name, "", 1)
+    return len(re.sub(r"[\W_]+", "", rest)) <= 12
+
+
+def _pairs(text: str, found: list[Any]) -> dict[str, float]:
+    """Return the pairs of a line without those that are its counters, times and the like."""
+    for counter in reversed(found):
+        text = f"{text[: counter.start]};{text[counter.end :]}"
+    values = numbers.pairs(text) or (numbers.spaced_pairs(text) if found else {})
+    return {name: value for name, value in values.items() if name.lower() not in NEVER and not _is_time(name)}
+
+
+def _is_time(name: str) -> bool:
+    lower = name.lower()
+    return lower.startswith(("eta", "remaining")) or lower.endswith(("remaining", " eta", "_eta"))
+
+
+def _is_header(text: str, found: list[Any]) -> bool:
+    rest = text
+    for counter in reversed(found):
+        rest = rest[: counter.start] + rest[counter.end :]
+    return len(rest) <= 80 and bool(_HEADER_REST.fullmatch(rest))
+
+
+def _step_of(state: State, found: list[Any]) -> tuple[int, str]:
+    """Return the step and axis of a line's counters: the finest one, made to run on over epochs."""
+    epoch = next((counter for counter in found if counter.axis == "epoch"), None)
+    fine = next(
+        (counter for counter in found if counter.name in ("global_step", "num_updates", "total_timesteps")), None
+    )
+    fine = fine or next((counter for counter in found if counter.axis != "epoch"), None)
+    if fine is None:
+        assert epoch is not None
+        return epoch.n, "epoch"
+    if epoch is None:
+        return fine.n, fine.axis
+    return running_step(state, f"line:{fine.name}", epoch.n, fine.n, fine.total), fine.axis
+
+
+def _totals(found: list[Any]) -> list[Record]:
+    """Return the end that a counter announces; one that is counted within epochs announces none."""
+    if len(found) == 1 and found[0].total is not None and found[0].name not in ("batch", "batches"):
+        return [Total(found[0].total, found[0].axis)]
+    return []
+
+
+# --- parameters, and lines that say nothing
+
+
+def _inputs(state: State, line: Line) -> list[Record]:
+    if not state.get("speaks"):
+        state["speaks"] = speaks_of_training(line.text)
+    text = line.text
+    if text.startswith("+ ") and (found := _TRACE.match(text)):
+        return [Inputs({found[1]: found[2].strip("'\"")})]
+    if " --" in text and re.match(
+        r"\s*(?:cmd ?[:=]|\+|\$|>>>?|(?:user )?command ?[:=]|args ?[:=]|(?:python|torchrun|deepspeed|accelerate)\S* )",
+        text,
+    ):
+        return [Inputs(command_inputs(text))] if len(text) < 65536 else []
+    return _missed(state, line) if any(letter in text for letter in "=:") else []
+
+
+def command_inputs(text: str) -> dict[str, Any]:
+    """Return the `--name value` arguments of a command line; a flag without a value is true."""
+    return {name: value.strip() if value else True for name, value in _COMMAND.findall(text)}
+
+
+def _missed(state: State, line: Line) -> list[Record]:
+    """Keep a few of the lines that hold numbers and were not understood: the preview shows them."""
+    if re.search(r"[:=]\s*[-+]?\d", line.text[:400]):
+        state["n_missed"] = state.get("n_missed", 0) + 1
+        samples = state.setdefault("missed", [])
+        if len(samples) < MAX_SAMPLES:
+            samples.append([line.offset, line.raw[:300]])
+    return []
