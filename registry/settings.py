@@ -157,6 +157,32 @@ class Experiment(Section, frozen=True, kw_only=True):
     data: DataPolicy | None = None
 
 
+class LogGrammar(Section, frozen=True, kw_only=True):
+    """[[ingest.grammars]]: a line of a log of one's own.
+
+    `line` is a regular expression whose named groups are metrics (`step`, `epoch`, `total` count; `name` and `value`
+    make a pair; `__` stands for `/`). `files` is a glob on file names, `hint` a text that such a line always holds,
+    `rest` what follows the match (`pairs`: `loss: 0.5, lr=1e-3`; `words`: `loss 0.5, lr 1e-3`), `prefix` goes before
+    the names, `axis` is what the step counts.
+    """
+
+    name: str
+    line: str
+    files: str = "*"
+    hint: str = ""
+    rest: Literal["", "pairs", "words"] = ""
+    prefix: str = ""
+    axis: str = "step"
+
+
+class Ingest(Section, frozen=True, kw_only=True):
+    """[ingest]: how logs of other programs are read."""
+
+    grammars: list[LogGrammar] = []
+    ignore: list[str] = []
+    rescan_interval_s: float = 5.0
+
+
 class Settings(Section, frozen=True, kw_only=True):
     """The whole of registry.toml."""
 
@@ -168,6 +194,7 @@ class Settings(Section, frozen=True, kw_only=True):
     metrics: Honesty = Honesty()
     experiments: dict[str, Experiment] = {}
     keys: dict[str, str] = {}
+    ingest: Ingest = Ingest()
 
     def data_policy(self, experiment: str) -> DataPolicy:
         """Return the data policy of an experiment."""
