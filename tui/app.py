@@ -5,7 +5,7 @@ Paint first: nothing here imports the store. A watching thread opens it after th
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,11 +16,13 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from registry.errors import HoldfastError
-from tui import theme
+from tui import acts, theme
 from tui.actions import MODES, bindings, keymap_problems
-from tui.messages import RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
+from tui.jobs import Jobs, JobState, Work
+from tui.messages import JobEnded, JobProgressed, RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
 from tui.screens.base import RegistryScreen
 from tui.snapshots import Status, Store
+from tui.text import clean
 from tui.watch import Watcher
 
 
@@ -53,6 +55,8 @@ class Dashboard(App[None]):
         self.current_run: str | None = None
         self.marked: tuple[str, ...] = ()
         self.baseline: str | None = None
+        self.jobs = Jobs(self.post_message, partial(self.run_worker, thread=True, group="jobs"))
+        self.job: JobState | None = None
         self._stop = threading.Event()
         for own in theme.OWN_THEMES:
             self.register_theme(own)
@@ -66,8 +70,9 @@ class Dashboard(App[None]):
         self.call_after_refresh(self.run_worker, partial(watcher.run, self._stop), thread=True, group="watch")
 
     def on_unmount(self) -> None:
-        """Let the watching thread go."""
+        """Let the watching thread and the jobs go."""
         self._stop.set()
+        self.jobs.stop_all()
 
     def on_registry_opened(self, message: RegistryOpened) -> None:
         """Put the keys where registry.toml wants them."""
@@ -102,6 +107,57 @@ class Dashboard(App[None]):
             if isinstance(screen, RegistryScreen):
                 screen.catch_up()
                 return
+
+    # --- jobs
+
+    def begin_job(self, title: str, work: Work) -> None:
+        """Begin something that takes a while, unless it is going on already."""
+        if not self.jobs.begin(title, work):
+            self.notify(f"{title}: already going on", markup=False)
+
+    def begin_copy(self, run_ids: Sequence[str] | None, name: str) -> None:
+        """Ask for a remote, then copy runs (None: all) to it."""
+        from tui.screens.remotes import RemoteDialog
+
+        self.push_screen(RemoteDialog(f"Copy {clean(name)} to"), partial(self._copy_to, run_ids, name))
+
+    def _copy_to(self, run_ids: Sequence[str] | None, name: str, remote: str | None) -> None:
+        if remote:
+            self.begin_job(f"copy {clean(name)} to {remote}", partial(acts.copy, self.store, run_ids, remote))
+
+    def begin_verify(self, run_ids: Sequence[str] | None, name: str) -> None:
+        """Read the copies of runs (None: all) back."""
+        self.begin_job(f"verify {clean(name)}", partial(acts.verify, self.store, run_ids, None))
+
+    def on_job_progressed(self, message: JobProgressed) -> None:
+        """Show how far the job is."""
+        if message.state.title in self.jobs.running:
+            self.job = message.state
+            self._tell_screens(stale=False)
+
+    def on_job_ended(self, message: JobEnded) -> None:
+        """Say what came of a job; what has many lines gets a page of its own."""
+        self.job = None
+        if message.error is not None:
+            self.tell(message.error)
+        elif len(message.lines) > 2:
+            from tui.screens.dialogs import LinesDialog
+
+            self.push_screen(LinesDialog(message.title, message.lines))
+        else:
+            self.notify("\n".join(map(clean, message.lines)), title=message.title, markup=False, timeout=8)
+        self._tell_screens()
+
+    def tell(self, error: HoldfastError) -> None:
+        """Say what went wrong, with every reason."""
+        lines = [error.message, *error.details, error.hint]
+        text = "\n".join(clean(line) for line in lines if line)
+        self.notify(text, severity="error", markup=False, timeout=15)
+
+    def action_cancel_job(self) -> None:
+        """Stop the job that was begun last."""
+        title = self.jobs.cancel()
+        self.notify(f"stopping: {title}" if title else "no job is going on", markup=False)
 
     # --- actions that work everywhere
 
@@ -143,7 +199,3 @@ class Dashboard(App[None]):
         from tui.screens.help import HelpScreen
 
         self.push_screen(HelpScreen(self.screen))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Nothing that writes is possible where the dashboard may only look."""
-        return True

@@ -1,12 +1,15 @@
 """What workers tell screens, in the past tense. A worker posts one of these and never touches a widget."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
 from registry.errors import HoldfastError
 from tui.snapshots import Opened, Status
+
+if TYPE_CHECKING:
+    from tui.jobs import JobState
 
 
 @dataclass
@@ -62,22 +65,19 @@ class StatusLoaded(Message):
 
 
 @dataclass
-class ActionProgressed(Message):
-    """An action that takes a while got further: `done` of `total` bytes or items of `what`."""
+class JobProgressed(Message):
+    """A job got further."""
 
-    title: str
-    what: str
-    done: float
-    total: float
+    state: "JobState"
 
     def can_replace(self, message: Message) -> bool:
         """Only how far it is now matters."""
-        return isinstance(message, ActionProgressed) and message.title == self.title
+        return isinstance(message, JobProgressed) and message.state.title == self.state.title
 
 
 @dataclass
-class ActionEnded(Message):
-    """An action ended: `lines` say what changed, or `error` why not."""
+class JobEnded(Message):
+    """A job ended: `lines` say what came of it, or `error` why nothing did."""
 
     title: str
     lines: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registry import places
+from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError
 from tui.charts import Curve
 from tui.text import clean, count, number, sparkline
@@ -21,12 +21,14 @@ from tui.widgets.chart import Figure
 if TYPE_CHECKING:
     from registry.alerts import Alert
     from registry.comparison import Comparison
+    from registry.copies.overview import ArtifactCustody
     from registry.database import Database
-    from registry.promotion import Proposal
     from registry.queries import MetricSummary, RunDetail, RunSummary
 
 PAGE_ROWS = 200
 N_SPARK = 12
+MAX_CUSTODY = 1000
+MAX_LIVE = 100
 LOG_TAIL_BYTES = 256 * 1024
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
@@ -104,6 +106,59 @@ class Compared:
     n_gone: int = 0
 
 
+@dataclass(frozen=True)
+class RemoteState:
+    """One remote: what it is, what the last look at it found, what it holds."""
+
+    name: str
+    url: str
+    domain: str
+    klass: str
+    trust: str
+    probe: str
+    probed_at: float | None
+    n_copies: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Custody:
+    """Where the copies are: remotes, artifacts with their copies, and how many there are in all."""
+
+    remotes: tuple[RemoteState, ...]
+    artifacts: "tuple[ArtifactCustody, ...]"
+    n_artifacts: int
+    n_unsafe: int
+    require_other_domain: bool
+    free_bytes: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class DatasetSnapshot:
+    """One data set version: all that is known of it (None: it is not registered), and what hangs on it."""
+
+    about: dict[str, Any] | None
+    impact: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Live:
+    """What runs now, and what ended last."""
+
+    runs: "tuple[RunSummary, ...]"
+    last_ended: "RunSummary | None"
+
+
+@dataclass(frozen=True)
+class LiveRun:
+    """One running run: a chart, all its metrics, the end of its output."""
+
+    run_id: str
+    figure: Figure
+    metrics: "tuple[MetricSummary, ...]"
+    log: LogTail
+
+
 class Store:
     """The registry as the dashboard asks it; one object for the whole session, used by several threads."""
 
@@ -111,6 +166,8 @@ class Store:
         self.url = places.registry_url(url)
         self._db: Database | None = None
         self._inode: int | None = None
+        self.free_bytes: dict[str, int | None] = {}
+        """How much room a remote had when it was last looked at in this session."""
 
     # --- opening and noticing
 
@@ -350,13 +407,6 @@ class Store:
 
         return tuple(current_alerts(self.db, acknowledged=acknowledged))
 
-    def acknowledge(self, code: str, subject: str, reason: str) -> str:
-        """Record that a person has seen an alert, and return that in words."""
-        from registry.alerts import acknowledge
-
-        acknowledge(self.db, code, subject, reason)
-        return f"acknowledged {code} of {subject}"
-
     # --- deploying
 
     def targets(self) -> tuple[str, ...]:
@@ -368,25 +418,101 @@ class Store:
         named = [*self.db.settings.targets, *live]
         return tuple(dict.fromkeys(named)) or ("production",)
 
-    def propose(self, run_id: str, target: str) -> "Proposal":
-        """Judge a promotion, reading the artifact's bytes again."""
-        from registry.promotion import propose
-
-        return propose(self.db, run_id, target)
-
-    def promote(self, run_id: str, target: str, overrides: tuple[str, ...], reason: str) -> tuple[str, ...]:
-        """Deploy a run, and return what changed. Raises RefusedError with every reason."""
-        from registry.promotion import live_deployment, promote
+    def deployments(self) -> tuple[dict[str, Any], ...]:
+        """Return every deployment there ever was, what serves now first."""
+        from registry.deployments import all_deployments
 
         with self.db.read() as session:
-            before = live_deployment(session, target)
-            served = before.run_id if before else None
-        done = promote(self.db, run_id, target, overrides=overrides, reason=reason)
-        lines = [f"{target} serves {done.run_name} ({done.run_id})", f"artifact {done.role}, sha256 {done.digest}"]
-        lines.append(f"it served {served} before" if served else "it served nothing before")
-        if overrides:
-            lines.append(f"overridden: {', '.join(overrides)}, because {reason}; shown for as long as it is in force")
-        return tuple(lines)
+            return tuple(all_deployments(session, self.db.settings))
+
+    # --- custody
+
+    def custody(self, everything: bool) -> Custody:
+        """Return the remotes and the artifacts that lack copies, or the newest ones beside them when `everything`."""
+        from registry.copies import overview, record, remotes
+        from registry.queries import run_ids
+
+        now, settings = clock.now(), self.db.settings
+        with self.db.read() as session:
+            held = remotes.holdings(session)
+            places = [_remote(row, held.get(row.id, {})) for row in record.active_remotes(session)]
+            tallies = [part for part in overview.tally(session, now, settings) if part.role in settings.policy.roles]
+            ids = overview.unsafe_ids(session, now, settings, MAX_CUSTODY)
+            found = overview.artifact_custody(session, ids, now, settings)
+            if everything:
+                newest = run_ids(session)[: MAX_CUSTODY // 4]
+                artifacts = record.load_artifacts(session, run_ids=newest)
+                found |= overview.custody_of(session, artifacts[:MAX_CUSTODY], now, settings)
+        wanted = [item for item in found.values() if everything or (item.required and not item.safe)]
+        return Custody(
+            tuple(places),
+            tuple(sorted(wanted, key=lambda item: (item.safe, -item.artifact.recorded_at))),
+            sum(part.n_artifacts for part in tallies),
+            sum(part.n_artifacts for part in tallies if part.unsafe),
+            settings.policy.require_other_domain,
+            dict(self.free_bytes),
+        )
+
+    def remote_names(self) -> tuple[str, ...]:
+        """Return the names of the remotes in use."""
+        from registry.copies.record import active_remotes
+
+        with self.db.read() as session:
+            return tuple(remote.name for remote in active_remotes(session))
+
+    # --- data sets
+
+    def datasets(self) -> tuple[dict[str, Any], ...]:
+        """Return every data set version that is known."""
+        from registry.dataset_views import list_datasets
+
+        with self.db.read() as session:
+            return tuple(list_datasets(session))
+
+    def dataset(self, reference: str) -> DatasetSnapshot:
+        """Return one version with its checks and what hangs on it."""
+        from registry.dataset_views import impact, show_dataset
+
+        with self.db.read() as session:
+            hanging = impact(session, reference)
+            about = None
+            if hanging["state"] != "unregistered":
+                about = show_dataset(session, self.db.root, reference)
+        return DatasetSnapshot(about, hanging)
+
+    # --- live
+
+    def live(self) -> Live:
+        """Return the running runs, the newest first, and the run that ended last."""
+        from registry import queries
+
+        with self.db.read() as session:
+            running = queries.list_runs(
+                session, self.db.settings, queries.RunFilter(statuses=("running",)), limit=MAX_LIVE
+            )
+            ended = queries.list_runs(session, self.db.settings, sort_by="ended", descending=True, limit=1)
+        return Live(running.rows, ended.rows[0] if ended.rows and ended.rows[0].ended_at else None)
+
+    def live_run(self, run_id: str, n_columns: int) -> LiveRun | None:
+        """Return the chart, the machine's metrics and the last lines of one running run."""
+        from registry.queries import show_run
+
+        summary = self.rows([run_id]).get(run_id)
+        if summary is None:
+            return None
+        primary = summary.primary()
+        figures = self.figures(run_id, [primary.name], n_columns, "step") if primary else {}
+        with self.db.read() as session:
+            folder = show_run(session, self.db.settings, run_id).folder
+        figure = next(iter(figures.values()), Figure(empty="no metrics yet"))
+        return LiveRun(run_id, figure, tuple(summary.metrics.values()), self.log_tail(folder))
+
+
+def _remote(row: Any, held: dict[str, int]) -> RemoteState:
+    return RemoteState(
+        row.name, row.url, row.domain, row.klass, row.trust, row.probe, row.probed_at,
+        held.get("copies", 0), held.get("size_bytes", 0),
+    )  # fmt: skip
 
 
 def _common_primary(rows: "Any") -> str | None:

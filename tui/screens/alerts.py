@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from registry import clock
 from registry.errors import HoldfastError
+from tui import acts
 from tui.actions import bindings
 from tui.marks import SEVERITY, mark
 from tui.screens.base import RegistryScreen
@@ -150,7 +151,7 @@ class AlertsScreen(RegistryScreen):
 
     def _acknowledge(self, alert: "Alert", reason: str | None) -> None:
         if reason:
-            how = partial(Store.acknowledge, code=alert.code, subject=alert.subject, reason=reason)
+            how = partial(acts.acknowledge, code=alert.code, subject=alert.subject, reason=reason)
             self.ask("acknowledged", how)
 
     def take_acknowledged(self, said: str) -> None:

@@ -23,7 +23,7 @@ else:
 
 
 class Asking(_Screen):
-    """Mixed into a screen that asks: an answer to `ask("runs", …)` comes to `take_runs`, a failure to `show_trouble`."""
+    """Mixed into a screen that asks: an answer to `ask("runs", …)` comes to `take_runs`, failures to `show_trouble`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from tui.actions import ACTIONS, Action
 from tui.messages import SnapshotFailed
 from tui.screens.asking import Asking
 from tui.snapshots import headlines
-from tui.widgets.bars import AlertBar, KeyBar, TopBar
+from tui.widgets.bars import AlertBar, JobBar, KeyBar, TopBar
 
 _BY_ID = {action.id: action for action in ACTIONS}
 
@@ -30,6 +30,7 @@ class RegistryScreen(Asking, Screen[None]):
         """Put the bars around the body."""
         yield TopBar()
         yield from self.compose_body()
+        yield JobBar()
         yield AlertBar()
         yield KeyBar()
 
@@ -77,6 +78,7 @@ class RegistryScreen(Asking, Screen[None]):
         app = self.dashboard
         top, alerts = self.query_one(TopBar), self.query_one(AlertBar)
         top.mode, top.held, top.view_only = self.MODE, app.held, app.view_only
+        self.query_one(JobBar).job = app.job
         alerts.trouble = str(app.trouble) if app.trouble else ""
         if app.status is not None:
             top.n_running, top.n_alerts = app.status.n_running, len(app.status.alerts)

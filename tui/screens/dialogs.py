@@ -146,6 +146,26 @@ class TextDialog(ModalScreen[str | None]):
             self.dismiss(event.value.strip())
 
 
+class LinesDialog(ModalScreen[None]):
+    """Say something that needs more than a moment to read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,q", "dismiss", "Close", id="dialog.close")]
+
+    def __init__(self, title: str, lines: Sequence[str]) -> None:
+        super().__init__()
+        self.heading, self.lines = title, tuple(lines)
+
+    def compose(self) -> ComposeResult:
+        """The lines, the first of them loud."""
+        first, *rest = self.lines
+        text = Content("\n").join([Content.styled(clean(first), "bold"), *(Content(f"- {clean(x)}") for x in rest)])
+        with Vertical(classes="dialog wide") as box:
+            box.border_title = self.heading
+            box.border_subtitle = "esc closes"
+            with VerticalScroll():
+                yield Static(text)
+
+
 class ConfirmDialog(ModalScreen[bool]):
     """Say what would happen and ask; the focus is on cancel."""
 

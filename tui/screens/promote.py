@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from registry.errors import HoldfastError
+from tui import acts
 from tui.marks import VERDICT, mark
 from tui.screens.asking import Asking
 from tui.snapshots import Store
@@ -78,7 +79,7 @@ class PromoteDialog(Asking, ModalScreen[bool]):
         hint = f"  ctrl+t: another of {len(self.targets)}" if len(self.targets) > 1 else ""
         about = Content("to ") + Content.styled(clean(target), "bold $text-accent")
         self.query_one("#promote-target", Static).update(about + Content.styled(hint, "$text-muted"))
-        self.ask("proposal", partial(Store.propose, run_id=self.run_id, target=target))
+        self.ask("proposal", partial(acts.propose, run_id=self.run_id, target=target))
 
     # --- the verdict
 
@@ -143,7 +144,7 @@ class PromoteDialog(Asking, ModalScreen[bool]):
         self.query_one("#promote-ask", Static).update("")
         self.ask(
             "promoted",
-            partial(Store.promote, run_id=self.run_id, target=self.target, overrides=overrides, reason=reason),
+            partial(acts.promote, run_id=self.run_id, target=self.target, overrides=overrides, reason=reason),
         )
 
     def take_promoted(self, lines: tuple[str, ...]) -> None:

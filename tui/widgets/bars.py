@@ -9,8 +9,9 @@ from textual.style import Style
 from textual.widget import Widget
 
 from tui.actions import MODES, Action, key_text
+from tui.jobs import JobState
 from tui.marks import SEVERITY
-from tui.text import clean, count
+from tui.text import bar, clean, count, size
 from tui.theme import content_style
 
 NAME = "HOLDFAST"
@@ -99,6 +100,28 @@ class AlertBar(Widget):
             parts.append(Content.styled(text, weight + content_style(mark.tone)))
             used += cell_len(text)
         return Content("").join(parts)
+
+
+class JobBar(Widget):
+    """How far the job is that was begun last; away when there is none."""
+
+    ALLOW_SELECT = False
+    job: reactive[JobState | None] = reactive(None)
+
+    def watch_job(self, job: JobState | None) -> None:
+        """Come and go with the job."""
+        self.display = job is not None
+
+    def render(self) -> Content:
+        """Draw the title, a bar, the share, and how to stop it."""
+        job = self.job
+        if job is None:
+            return Content("")
+        line = Content.styled(f" {clean(job.title)} ", "bold") + Content.styled(f" {clean(job.what)} ", "$text-muted")
+        if job.share is not None:
+            line += Content.styled(f" {bar(job.share, 16)} {job.share:.0%} ", "$text-primary")
+            line += Content.styled(f" {size(job.done)} of {size(job.total)} ", "$text-muted")
+        return line + Content.styled(" ctrl+x stops it", "$text-muted")
 
 
 class KeyBar(Widget):

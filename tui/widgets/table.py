@@ -176,7 +176,7 @@ class Table(ScrollView, can_focus=True):
         self.state_text: tuple[Cell, ...] = ()
         self._lines: Lines = ListLines()
         self._natural: dict[str, int] = {}
-        self._widths: dict[str, int] = {}
+        self._widths = {column.key: column.minimum for column in self.columns}
         self._shown: list[int] | None = None
         self._strips: dict[tuple[int, bool], Strip] = {}
         self._styles: dict[tuple[str, int], Style] = {}
@@ -192,6 +192,7 @@ class Table(ScrollView, can_focus=True):
         if columns is not None and tuple(columns) != self.columns:
             self.columns = tuple(columns)
             self._natural.clear()
+            self._widths = {column.key: column.minimum for column in self.columns}
             self.first_column = min(self.first_column, max(0, len(self.columns) - self.fixed - 1))
         if sorting is not None:
             self.sorting = sorting
