@@ -135,7 +135,7 @@ def progress(run: "RunSummary", now: float) -> tuple[float | None, float | None]
 
 
 def _name(run: "RunSummary", now: float) -> Cell:
-    return Cell(clean(run.name), "strong" if run.deployed_to else "")
+    return Cell(clean(run.name), "strong", " ▲", "accent") if run.deployed_to else Cell(clean(run.name))
 
 
 def _status(run: "RunSummary", now: float) -> Cell:

@@ -1,42 +1,34 @@
 """The dashboard printed once, as plain text, for whoever has no terminal: a pipe, a log, the end of a script."""
 
-from typing import TYPE_CHECKING
-
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from registry import clock
+from registry.cli.output import out
 from tui import columns
-from tui.marks import SEVERITY, mark
+from tui.headlines import headlines
+from tui.marks import SEVERITY
 from tui.snapshots import RunsIndex, RunsQuery, Status, Store
 from tui.text import clean, count
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 MAX_RUNS = 20
-MAX_ALERTS = 10
-_STYLES = {"ok": "green", "bad": "red", "warn": "yellow", "live": "cyan", "accent": "yellow", "muted": "", "faint": ""}
+_STYLES = {"ok": "green", "bad": "red", "warn": "yellow", "live": "cyan", "accent": "yellow"}
 
 
-def print_dashboard(url: str | None, console: Console | None = None) -> None:
-    """Print what the first screen shows: the newest runs, what is deployed, the alerts. Raises NotFoundError."""
-    console = console or Console(highlight=False)
+def print_dashboard(url: str | None) -> None:
+    """Print what the first screen shows: the newest runs and the alerts. Raises NotFoundError."""
     store = Store(url)
     try:
         store.poll()
-        index = store.runs_index(RunsQuery())
-        status = store.status()
+        index, status = store.runs_index(RunsQuery()), store.status()
         sparks = store.sparks(index.ids[:MAX_RUNS], [index.primary] if index.primary else [])
     finally:
         store.close()
-    console.print(_runs(index, sparks))
+    out.show(_runs(index, sparks))
     if len(index.ids) > MAX_RUNS:
-        console.print(f"{MAX_RUNS} of {count(len(index.ids), 'run')}; `registry ls` lists all of them")
-    for line in _alerts(status):
-        console.print(line, soft_wrap=True)
+        out.line(f"{MAX_RUNS} of {count(len(index.ids), 'run')}; `registry ls` lists all of them", "dim")
+    _alerts(status)
 
 
 def _runs(index: RunsIndex, sparks: dict[tuple[str, str], str]) -> Table:
@@ -55,12 +47,11 @@ def _runs(index: RunsIndex, sparks: dict[tuple[str, str], str]) -> Table:
     return table
 
 
-def _alerts(status: Status) -> "Iterator[Text]":
+def _alerts(status: Status) -> None:
     if not status.alerts:
-        yield Text("✓ nothing to worry about", style="green")
-    for alert in status.alerts[:MAX_ALERTS]:
-        state = mark(SEVERITY, alert.severity)
-        yield Text.assemble((f"{state} ", _STYLES[state.tone]), clean(alert.message))
-        yield Text(f"    {clean(alert.hint)}", style="dim")
-    if len(status.alerts) > MAX_ALERTS:
-        yield Text(f"and {count(len(status.alerts) - MAX_ALERTS, 'more alert')}; `registry alerts` lists all of them")
+        out.line("✓ nothing to worry about", "green")
+        return
+    for severity, sentence in headlines(status.alerts):
+        mark = SEVERITY[severity]
+        out.line(f"{mark} {clean(sentence)}", _STYLES.get(mark.tone))
+    out.line("`registry alerts` names each of them and what ends it", "dim")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError
 from tui.charts import Curve
-from tui.text import clean, count, number, sparkline
+from tui.text import clean, number, sparkline
 from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
@@ -564,20 +564,3 @@ def _curve(label: str, colour: str, columns: "Sequence[Any]") -> Curve:
     bad = tuple(column.x for column in columns if column.n_non_finite)
     n_points, n_bad = sum(c.n_points for c in columns), sum(c.n_non_finite for c in columns)
     return Curve(label, colour, tuple(xs), tuple(ys), bad, n_points, n_bad)
-
-
-def headlines(alerts: "Sequence[Alert]") -> tuple[tuple[str, str], ...]:
-    """Return `(severity, sentence)` for the alert bar: one kind is counted, artifacts without a copy first."""
-    by_code: dict[str, list[Alert]] = {}
-    for alert in alerts:
-        by_code.setdefault(alert.code, []).append(alert)
-    lines: list[tuple[str, str]] = []
-    for code, same in by_code.items():
-        if code == "artifact-no-verified-copy":
-            text = f"{count(len(same), 'artifact')} {'has' if len(same) == 1 else 'have'} no verified copy"
-            lines.insert(0, (same[0].severity, text))
-        else:
-            more = f" (+{len(same) - 1} like it)" if len(same) > 1 else ""
-            lines.append((same[0].severity, same[0].message + more))
-    order = {"critical": 0, "warning": 1, "info": 2}
-    return tuple(sorted(lines, key=lambda line: order.get(line[0], 3)))

@@ -163,7 +163,11 @@ def _values(told: Told, step: int) -> dict[str, events.Number]:
     values = {"val/loss": events.wire_number(loss), "train/loss": events.wire_number(loss * (0.86 + 0.02 * noise))}
     if told.suite:
         reached = 1 - told.floor * 0.09 - 0.7 * progress
-        values |= {"coverage": reached, "val/accuracy": min(1.0, reached + 0.004 * noise), "latent/active": step // 6 + 1}
+        values |= {
+            "coverage": reached,
+            "val/accuracy": min(1.0, reached + 0.004 * noise),
+            "latent/active": step // 6 + 1,
+        }
     for k, name in enumerate(told.slices):
         values[f"parse_success/{name}"] = max(0.0, min(1.0, 0.99 - 0.06 * k - 0.8 * progress + 0.02 * noise))
     return values
@@ -171,7 +175,11 @@ def _values(told: Told, step: int) -> dict[str, events.Number]:
 
 def _machine(told: Told, step: int) -> dict[str, events.Number]:
     noise = random.Random(f"{told.name} machine {step}").random()
-    return {"system/gpu": round(88 + 9 * noise, 1), "system/memory": round(21 + noise, 1), "system/power": round(290 + 70 * noise)}
+    return {
+        "system/gpu": round(88 + 9 * noise, 1),
+        "system/memory": round(21 + noise, 1),
+        "system/power": round(290 + 70 * noise),
+    }
 
 
 def _artifacts(root: Path, folder: Path, told: Told, at: float) -> list[events.Event]:

@@ -6,9 +6,9 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 
 from tui.actions import ACTIONS, Action
+from tui.headlines import headlines
 from tui.messages import SnapshotFailed
 from tui.screens.asking import Asking
-from tui.snapshots import headlines
 from tui.widgets.bars import AlertBar, JobBar, KeyBar, TopBar
 
 _BY_ID = {action.id: action for action in ACTIONS}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Vertical, VerticalScroll
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -62,8 +62,9 @@ class RunScreen(RegistryScreen):
         yield Static(classes="caption", id="run-title")
         yield TabLine(TABS)
         with Container(id="pages"):
-            with VerticalScroll(id="overview"):
-                yield Static(id="overview-text")
+            with VerticalScroll(id="overview"), Horizontal(id="overview-columns"):
+                yield Static(id="overview-left")
+                yield Static(id="overview-right")
             yield ChartGrid(id="metrics")
             yield Table(slices.COLUMNS, id="slices")
             with Vertical(id="gates"):
@@ -94,6 +95,10 @@ class RunScreen(RegistryScreen):
     def log_view(self) -> LogView:
         """The run's output."""
         return self.query_one(LogView)
+
+    def on_resize(self) -> None:
+        """Put the two halves of the overview side by side, or one below the other."""
+        self.query_one("#overview-columns").set_class(self.app.size.width < 116, "-stacked")
 
     # --- pages
 
@@ -149,7 +154,8 @@ class RunScreen(RegistryScreen):
     def _say(self, *lines: str) -> None:
         self.query_one("#run-title", Static).update("")
         text = [Content.styled(lines[0], "bold"), *(Content.styled(line, "$text-accent") for line in lines[1:])]
-        self.query_one("#overview-text", Static).update(Content("\n").join(text))
+        self.query_one("#overview-left", Static).update(Content("\n").join(text))
+        self.query_one("#overview-right", Static).update("")
 
     def take_detail(self, detail: "RunDetail") -> None:
         """Show the run on every page."""
@@ -158,7 +164,9 @@ class RunScreen(RegistryScreen):
         self.detail = detail
         now = clock.now()
         self.query_one("#run-title", Static).update(views.title(detail, now))
-        self.query_one("#overview-text", Static).update(views.overview(detail, now))
+        left, right = views.overview(detail, now)
+        self.query_one("#overview-left", Static).update(left)
+        self.query_one("#overview-right", Static).update(right)
         self.query_one("#lineage-text", Static).update(views.lineage(detail))
         self._fill("#slices", ListLines(slices.lines(detail.summary.metrics)), "no metric has slices (group/name)")
         self._fill("#gate-table", ListLines(views.gate_lines(detail)), "no gate suite applies to this run")

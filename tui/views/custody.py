@@ -1,5 +1,6 @@
 """What the custody screen says: remotes, artifacts with their copies, one artifact in full. Pure."""
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -90,7 +91,11 @@ def _cells(item: "ArtifactCustody", now: float) -> tuple[Cell, ...]:
     where = ", ".join(f"{mark(COPY, copy.state).symbol} {clean(copy.remote)}" for copy in item.copies)
     return (
         state_cell(item),
-        Cell(clean(artifact.role), "accent" if artifact.deployed else "strong", f"  {clean(artifact.path)}"),
+        Cell(
+            clean(artifact.role),
+            "accent" if artifact.deployed else "strong",
+            f"  {clean(PurePath(artifact.path).name)}",
+        ),
         Cell(clean(artifact.run_name)),
         Cell(f"{ago(max(read), now)}" if read else "never", "muted" if read else "bad"),
         Cell(where or NOTHING, "muted"),

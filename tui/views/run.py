@@ -69,9 +69,14 @@ def title(detail: "RunDetail", now: float) -> Content:
 # --- overview
 
 
-def overview(detail: "RunDetail", now: float) -> Content:
-    """Return the overview: how it stands, targets against what was achieved, numbers, data, where it came from."""
-    blocks = [_standing(detail, now), _targets(detail), _best(detail), _params(detail), _data(detail), _origin(detail)]
+def overview(detail: "RunDetail", now: float) -> tuple[Content, Content]:
+    """Return the overview in two halves: how it stands and what it achieved; what went in and where it came from."""
+    left = [_standing(detail, now), _targets(detail), _best(detail)]
+    right = [_params(detail), _data(detail), _origin(detail)]
+    return _blocks(left), _blocks(right)
+
+
+def _blocks(blocks: list[Content | None]) -> Content:
     return Content("\n\n").join([block for block in blocks if block is not None])
 
 

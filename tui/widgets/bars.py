@@ -11,10 +11,12 @@ from textual.widget import Widget
 from tui.actions import MODES, Action, key_text
 from tui.jobs import JobState
 from tui.marks import SEVERITY
-from tui.text import bar, clean, count, size
+from tui.text import bar, clean, count, fit, size
 from tui.theme import content_style
 
 NAME = "HOLDFAST"
+MIN_HEADLINE = 34
+"""An alert that is cut shorter than this says nothing."""
 
 
 def _link(action: str) -> Style:
@@ -93,7 +95,10 @@ class AlertBar(Widget):
             mark = SEVERITY[severity]
             text = f" {mark.symbol} {clean(message)} "
             left = len(self.alerts) - at
-            if parts and used + cell_len(text) > width - (14 if left > 1 else 0):
+            room = width - used - (14 if left > 1 else 0)
+            if parts and cell_len(text) > room and room > MIN_HEADLINE:
+                text = fit(text, room)
+            if parts and cell_len(text) > room:
                 parts.append(Content.styled(f" +{left} more (8)", "$text-muted"))
                 break
             weight = "bold " if severity == "critical" else ""

@@ -52,9 +52,9 @@ class ChartGrid(Grid):
             return 1, 1
         n_columns = max(1, min(3, self.size.width // MIN_WIDTH))
         n_rows = max(1, min(MAX_CHARTS // n_columns, self.size.height // MIN_HEIGHT))
-        n = len(self.names)
-        n_columns = min(n_columns, n)
-        return n_columns, min(n_rows, -(-n // n_columns))
+        n = min(len(self.names), n_columns * n_rows)
+        n_columns = next(k for k in range(1, n_columns + 1) if -(-n // k) <= n_rows)
+        return n_columns, -(-n // n_columns)
 
     @property
     def shown_names(self) -> tuple[str, ...]:
