@@ -158,7 +158,7 @@ class Projector:
 
     # --- metrics, the hot path
 
-    def _metrics(self, run_id: str, event: events.Metrics) -> None:
+    def _metrics(self, run_id: str, event: events.Metrics, *, evaluated: bool = False) -> None:
         run = self._live(run_id)
         series_of = self._series.get(run_id)
         if series_of is None:
@@ -174,7 +174,7 @@ class Projector:
             count = series.count
             if step is not None:
                 if series.segment == run.segment:
-                    if series.last_step is not None and step < series.last_step:
+                    if series.last_step is not None and step < series.last_step and not evaluated:
                         self._new_segment(run, at, "restart", name, series.last_step, step)
                         series.segment = run.segment
                 else:
@@ -192,7 +192,8 @@ class Projector:
                 stored = None if value != value else value
             if count == 0:
                 series.first_step, series.first_value = step, value
-            series.last_step, series.last_value, series.last_at = step, value, at
+            if not (evaluated and step is not None and series.last_step is not None and step < series.last_step):
+                series.last_step, series.last_value, series.last_at = step, value, at
             points.append((series.id, count, step, stored, elapsed_ms, series.segment))
             series.count = count + 1
             series.changed = True
@@ -403,7 +404,7 @@ class Projector:
             if event.suite:
                 self._calibrated.add(event.suite)
         else:
-            self._metrics(run_id, events.Metrics(at=event.at, v=event.metrics, s=step, b=event.basis))
+            self._metrics(run_id, events.Metrics(at=event.at, v=event.metrics, s=step, b=event.basis), evaluated=True)
 
     def _on_usedataset(self, run_id: str, event: events.UseDataset) -> None:
         self._run(run_id)

@@ -253,3 +253,17 @@ def test_environment_values_are_never_recorded(own_folder, monkeypatch):
     registry.init(name="env").finish()
     journal = next((own_folder / "runs").glob("*/journal.jsonl")).read_text()
     assert "SECRET_TOKEN" in journal and "hunter2" not in journal
+
+
+def test_evaluating_an_earlier_checkpoint_is_no_restart(record, own_folder):
+    (own_folder / "best.bin").write_bytes(b"weights")
+    with registry.init(name="looks-back") as run:
+        for step in range(10):
+            run.log({"val/acc": step / 10}, step=step)
+        run.log_artifact("best.bin", role="best", step=4)
+        run.log_evaluation(artifact="best", metrics={"val/acc": 0.95})
+        run.log({"val/acc": 1.0}, step=10)
+    row = record.run("looks-back")
+    assert len(row["segments"]) == 1
+    metric = row["metrics"]["val/acc"]
+    assert (metric["last"], metric["last_step"], metric["count"]) == (1.0, 10, 12)
