@@ -35,8 +35,22 @@ def commands(section):
 def trained(cli, own_folder):
     Path("registry.toml").write_text("[policy]\nrequire_other_domain = false\nnum_copies = 1\n")
     Path("train.py").write_text(TRAIN)
+    Path("mine.toml").write_text(
+        'name = "mine"\n[[gate]]\nname = "low"\nmetric = "val/loss"\nop = "<="\nthreshold = 0.5\non = "best"\n'
+    )
     for name in ("A", "B"):
-        cli("run", "--name", name, "--artifact", "checkpoints/*.pt", "--", sys.executable, "train.py")
+        cli(
+            "run",
+            "--name",
+            name,
+            "--gates",
+            "mine.toml",
+            "--artifact",
+            "checkpoints/*.pt",
+            "--",
+            sys.executable,
+            "train.py",
+        )
 
 
 def test_recording_any_command(cli, own_folder):
