@@ -21,6 +21,10 @@ def ls(
     status: Annotated[list[str] | None, typer.Option(help="Only this status. Repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag. Repeatable.")] = None,
     find: Annotated[str | None, typer.Option("--find", help="Only runs whose name or id holds this.")] = None,
+    expression: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="Only runs that match: 'val/loss<0.3 params.lr>1e-3 tag:good'."),
+    ] = None,
     sort_by: Annotated[
         str, typer.Option(help="started, ended, name, status, experiment, a metric (its best), or last:METRIC.")
     ] = "started",
@@ -34,7 +38,12 @@ def ls(
 
     options = context()
     wanted = RunFilter(
-        experiment=experiment, statuses=tuple(status or ()), tags=tuple(tag or ()), text=find, deleted=deleted
+        experiment=experiment,
+        statuses=tuple(status or ()),
+        tags=tuple(tag or ()),
+        text=find,
+        deleted=deleted,
+        expression=expression,
     )
     limit = (0 if options.json else DEFAULT_LIMIT) if limit is None else limit
     db = options.db()

@@ -49,6 +49,8 @@ def test_newest_first_and_other_orders(cli, some):
     assert names("--tag", "t0") == ["r6", "r3", "r0"]
     assert names("--find", "R3") == ["r3"]
     assert names("--status", "running") == []
+    assert names("--filter", "val/loss<0.55 params.i>=5") == ["r6", "r5"]
+    assert cli("ls", "--filter", "val/loss<", code=2).out == ""
 
 
 def test_the_count_is_honest(cli, some):
