@@ -158,14 +158,18 @@ def group_by(runs: Sequence[RunSummary], keys: Sequence[str], *, last: bool = Fa
     return [_group(members, keys, last) for members in groups.values()]
 
 
+def spreads_of(runs: Sequence[RunSummary], *, last: bool = False) -> dict[str, Spread]:
+    """Return the mean and spread of each metric over some runs."""
+    names = sorted({name for run in runs for name in run.metrics})
+    return {name: spread for name in names if (spread := _spread(runs, name, last))}
+
+
 def _group(members: list[RunSummary], keys: Sequence[str], last: bool) -> Group:
-    names = sorted({name for run in members for name in run.metrics})
-    spreads = {name: spread for name in names if (spread := _spread(members, name, last))}
     params = {name: value for name, value in members[0].params.items() if name not in keys}
-    return Group(tuple(members), params, spreads)
+    return Group(tuple(members), params, spreads_of(members, last=last))
 
 
-def _spread(members: list[RunSummary], name: str, last: bool) -> Spread | None:
+def _spread(members: Sequence[RunSummary], name: str, last: bool) -> Spread | None:
     values = [shown(run.metrics[name], last)[0] for run in members if name in run.metrics]
     finite = [value for value in values if value is not None and value - value == 0]
     if not finite:
