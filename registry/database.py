@@ -97,9 +97,11 @@ class Database:
 
     def _server_engine(self) -> Engine:
         try:
-            return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+            engine = create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
         except (sqlalchemy.exc.ArgumentError, ImportError, ValueError) as error:
             raise UsageError(f"not a database address: {self.shown} ({error})") from None
+        event.listen(engine, "connect", _on_server_connect)
+        return engine
 
     def _prepare(self, *, create: bool) -> None:
         if self.is_sqlite and not self.path.exists():
@@ -184,6 +186,8 @@ class Database:
             self.engine.connect() as connection,
             Session(bind=connection, info={"root": self.root}) as session,
         ):
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield session
 
     @contextlib.contextmanager
@@ -238,6 +242,21 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             raise explain(error, self.shown, full=self.is_sqlite and _is_full(self.root)) from error
+
+
+def _on_server_connect(connection: Any, _record: Any) -> None:
+    """Let texts with a NUL in them, which logs have and PostgreSQL refuses, arrive with the sign for it instead."""
+    from psycopg.types.string import StrDumper, StrDumperUnknown
+
+    for base in (StrDumper, StrDumperUnknown):
+        connection.adapters.register_dumper(str, type("NulFree", (_NulFree, base), {}))
+
+
+class _NulFree:
+    """Text on its way to the server."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}"))  # type: ignore[misc]
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import String, bindparam, text
 from sqlmodel import Session, col, select
 
 from registry import clock
 from registry.alerts import Alert
 from registry.data_policy import RegisteredFile, changed_files, parse_reference
-from registry.datasets import as_registered, find_dataset
-from registry.errors import NotFoundError
+from registry.datasets import as_registered, find_dataset, unknown_dataset
 from registry.hashing import stat_token
 from registry.lineage import BadData, Use, chains_of, inherited_reasons, invalid_reasons, own_reasons
 from registry.settings import Settings
@@ -139,7 +138,7 @@ def impact(session: Session, reference: str) -> dict[str, Any]:
     row = session.exec(select(Dataset).where(Dataset.name == name, Dataset.version == version)).first()
     reasons = _reasons(session, reference, row)
     if row is None and not reasons:
-        raise NotFoundError(f"no data set {reference!r}", hint="`registry dataset ls` shows what there is")
+        raise unknown_dataset(session, reference)
     ids = sorted(reasons)
     runs = _runs(session, ids, reasons)
     return {
@@ -184,7 +183,8 @@ def _reasons(session: Session, reference: str, row: Dataset | None) -> Mapping[s
 
 
 def _by_run(session: Session, sql: str, ids: list[str]) -> list[Any]:
-    return list(session.connection().execute(text(sql).bindparams(bindparam("ids", expanding=True)), {"ids": ids}))
+    statement = text(sql).bindparams(bindparam("ids", expanding=True, type_=String))
+    return list(session.connection().execute(statement, {"ids": ids}))
 
 
 def _runs(session: Session, ids: list[str], reasons: Mapping[str, str]) -> list[dict[str, Any]]:

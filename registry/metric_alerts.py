@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import String, bindparam, text
 from sqlmodel import Session, select
 
 from registry.alerts import Alert
@@ -238,7 +238,7 @@ ORDER BY a.run_id, d.target, a.step DESC
 
 def _not_best(session: Session, by_run: dict[str, list[Any]]) -> list[Alert]:
     """Compare what is deployed, and what a run offers as its best, with the run's best by its primary metric."""
-    statement = text(_CHECKPOINTS).bindparams(bindparam("ids", expanding=True))
+    statement = text(_CHECKPOINTS).bindparams(bindparam("ids", expanding=True, type_=String))
     found = []
     for artifact in session.connection().execute(statement, {"ids": sorted(by_run)}):
         row = primary_series(by_run.get(artifact.run_id, []))

@@ -689,7 +689,7 @@ def columns(
     width = (float(bounds.high) - float(bounds.low)) / max(1, n_columns) or 1.0
     rows = _all(
         session,
-        f"SELECT CAST(({across} - :low) / :width AS INTEGER) AS col, count(*) AS n,"
+        f"SELECT {_whole(session, f'({across} - :low) / :width')} AS col, count(*) AS n,"
         " sum(CASE WHEN value IS NULL OR abs(value) > 1.7e308 THEN 1 ELSE 0 END) AS bad,"
         " min(CASE WHEN abs(value) <= 1.7e308 THEN value END) AS finite_low,"
         " max(CASE WHEN abs(value) <= 1.7e308 THEN value END) AS finite_high"
@@ -702,6 +702,11 @@ def columns(
         Column(float(bounds.low) + (row.col + 0.5) * width, row.finite_low, row.finite_high, row.n, row.bad)
         for row in rows
     ]
+
+
+def _whole(session: Session, positive: str) -> str:
+    """Return the SQL that cuts a positive number down to a whole one: a server's CAST would round it."""
+    return f"CAST({positive} AS INTEGER)" if session.get_bind().dialect.name == "sqlite" else f"trunc({positive})"
 
 
 _SPARKS = (

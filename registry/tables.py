@@ -4,7 +4,7 @@ What a journal says is written by `projection` alone; what a person decides by `
 `audit`, one transaction each. Copy events, permits, deployments and audit rows are only ever added.
 """
 
-from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -139,7 +139,7 @@ class MetricPoint(SQLModel, table=True):
     step: int | None = Field(default=None, sa_column=_big())
     value: float | None = Field(default=None, sa_column=Column(Float(53)))
     elapsed_ms: int | None = Field(default=None, sa_column=_big())
-    segment: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False))
+    segment: int = Field(default=0)
 
 
 class Segment(SQLModel, table=True):

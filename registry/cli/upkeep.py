@@ -81,9 +81,26 @@ def rebuild(
         out.warn(line)
 
 
-def migrate() -> None:
-    """Bring the registry's schema up to date (every command does this by itself)."""
+def migrate(
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Move the record there: postgresql+psycopg://… or a file; must be empty."),
+    ] = None,
+) -> None:
+    """Bring the registry's schema up to date, or move the whole record to another database with --to."""
     from registry.migrations import HEAD
 
-    db = context().db()
-    out.line(f"✓ {db.shown} has schema {HEAD}", style="green")
+    options = context()
+    db = options.db()
+    if to is None:
+        out.line(f"✓ {db.shown} has schema {HEAD}", style="green")
+        return
+    from registry.moving import move
+
+    moved = move(db, to)
+    if options.json:
+        out.json({"address": moved.address, "rows": moved.n_rows})
+        return
+    out.table(["table", "rows, there and here"], [(name, f"{n:,}") for name, n in moved.n_rows.items()])
+    out.line(f"✓ the record is at {moved.address}", style="green")
+    out.line(f"  {db.shown} is unchanged; from now on use REGISTRY_DB={moved.address}", style="dim")

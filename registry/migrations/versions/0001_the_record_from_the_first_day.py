@@ -576,7 +576,7 @@ def upgrade() -> None:
         sa.Column("step", sa.BigInteger(), nullable=True),
         sa.Column("value", sa.Float(precision=53), nullable=True),
         sa.Column("elapsed_ms", sa.BigInteger(), nullable=True),
-        sa.Column("segment", sa.SmallInteger(), nullable=False),
+        sa.Column("segment", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["series_id"],
             ["metric_series.id"],
@@ -603,4 +603,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("point_origin", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_point_origin_cursor_id"), ["cursor_id"], unique=False)
-
