@@ -46,6 +46,13 @@ def feed(state: State, line: Line) -> list[Record] | None:
     return [Values(line.offset, values, step, line.at, "bar")]
 
 
+def after_bar(text: str) -> str:
+    """Return what another line left behind a bar (`… 4.62it/s]Epoch 3: loss 0.5`), empty when there is nothing."""
+    close = text.find("]", text.find(" [") + 1)
+    rest = text[close + 1 :].strip() if close >= 0 else ""
+    return rest if not is_bar(rest) else ""
+
+
 def _postfix(inside: str) -> dict[str, float]:
     """Return the metrics after the rate: the text between the brackets from the first `, ` on."""
     parts = inside.split(", ", 1)

@@ -19,6 +19,7 @@ _COUNTER = re.compile(
 _INNER = re.compile(
     r"\s{0,4}[\[(]\s{0,6}(?P<n>\d{1,12})\s{0,6}/\s{0,6}(?P<total>\d{1,12})\s{0,3}(?:\(\s{0,4}\d{1,3}%\))?\s{0,3}[\])]"
 )
+_LEADING = re.compile(r"\[?(?P<n>\d{1,12})(?:\][ \t]|:\t)(?=[A-Za-z])")
 _AXES = {
     "epoch": "epoch", "epochs": "epoch", "ep": "epoch",
     "episode": "episode", "episodes": "episode", "round": "round", "rounds": "round",
@@ -51,6 +52,8 @@ class Counter(NamedTuple):
 def counters(text: str) -> list[Counter]:
     """Return the counters of a line in their order: `Epoch [2][50/1171]` is epoch 2 and step 50 of 1171."""
     found: list[Counter] = []
+    if leading := _LEADING.match(text):
+        found.append(_counter("step", "leading", leading, leading.start()))
     for match in _COUNTER.finditer(text):
         name = re.sub(r"[ -]", "_", match["name"].lower())
         found.append(_counter(_AXES.get(name, "step"), name, match, match.start()))
@@ -62,7 +65,7 @@ def counters(text: str) -> list[Counter]:
 
 
 def _counter(axis: str, name: str, match: re.Match[str], start: int) -> Counter:
-    total = match["total"]
+    total = match.groupdict().get("total")
     return Counter(axis, name, _whole(match["n"]), _whole(total) if total else None, start, match.end())
 
 

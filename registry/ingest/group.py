@@ -317,6 +317,15 @@ def stem_of(name: str) -> tuple[str, int]:
     return _SUFFIX_WORDS.sub("", stem), rank
 
 
+def family_of(path: str) -> str:
+    """Return what files have in common that carry on one another's series."""
+    folder, name = os.path.split(path)
+    if "tfevents" in name:
+        return os.path.join(folder, "tfevents")
+    rotated = _ROTATED.fullmatch(name)
+    return os.path.join(folder, rotated["stem"]) if rotated else path
+
+
 def _reading_order(source: Source) -> tuple[int, int, str]:
     """Rotated files before the one they were cut from, the oldest first."""
     rotated = _ROTATED.fullmatch(os.path.basename(source.path))

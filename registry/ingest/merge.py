@@ -40,11 +40,16 @@ class Role:
 
 @dataclass(frozen=True)
 class Holder:
-    """A file that may hold a series: its path, what to call it, and how much its values are trusted."""
+    """A file that may hold a series.
+
+    `label` is what to call it, `trust` how much its values are trusted, `family` the same for files that carry on one
+    another's series (event files of one folder, a log and what was rotated from it).
+    """
 
     path: str
     label: str
     trust: int
+    family: str
 
     def outranks(self, other: "Holder") -> bool:
         """Return whether this file keeps a series that both carry."""
@@ -90,7 +95,7 @@ class Roles:
             if mine > theirs:
                 other.kind, self.rebuild = "drop", True
                 continue
-            if other_path == path:
+            if self.holders[other_path].family == self.holders[path].family:
                 return Role("own", axis, name)
             if self.holders[path].outranks(self.holders[other_path]):
                 other.kind, other.target, other.checked, other.waiting = "echo", name, 0, []

@@ -21,7 +21,8 @@ _PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _CUT = re.compile(r"[,;|\t\]}>\"#*]|\s\s|\s-\s|[:=](?:\s|$)")
 _PAREN_NUMBER = re.compile(r"\([-+\d.,eE% ]{1,40}\)")
 _NAME = re.compile(r"[A-Za-z_%][\w ./@%+\-()&^']*")
-_PARTS = re.compile(r"[,;|\t]\s*|\s\s+|\s-\s")
+_DIVIDERS = re.compile(r"[,;|\t]|\s-\s")
+_GAPS = re.compile(r"\s\s+|\s-\s")
 _SPACED = re.compile(rf"([A-Za-z_][\w ./@%+\-()]{{0,79}}?)\s+({NUMBER}){UNIT}", re.IGNORECASE)
 MAX_NAME_LENGTH = 80
 MAX_NAME_SPACES = 5
@@ -84,7 +85,9 @@ def pair_name(words: str) -> str:
 def spaced_pairs(text: str, start: int = 0) -> dict[str, float]:
     """Return the pairs of a line such as `val_loss 0.2843, coverage A 97.19%`: each part ends with its number."""
     found: dict[str, float] = {}
-    for part in _PARTS.split(text[start : start + MAX_SPACED_CHARS]):
+    text = _PAREN_NUMBER.sub("", text[start : start + MAX_SPACED_CHARS])
+    divided = _DIVIDERS if any(letter in text for letter in ",;|\t") else _GAPS
+    for part in divided.split(text):
         match = _SPACED.fullmatch(part.strip())
         if match and match[1].count(" ") <= MAX_NAME_SPACES:
             found[match[1].rstrip(" -./'")] = float(match[2].replace(",", ""))

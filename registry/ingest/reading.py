@@ -21,7 +21,7 @@ from registry.ingest.discover import Found
 from registry.ingest.fileformat import FileFormat
 from registry.ingest.formats.files import FILE_FORMATS, trust_of
 from registry.ingest.grammar import LineFormat
-from registry.ingest.group import Candidate, Source
+from registry.ingest.group import Candidate, Source, family_of
 from registry.ingest.identify import BINARY, HEAD_BYTES, identify
 from registry.ingest.merge import Holder, Roles
 from registry.ingest.records import Identity, Inputs, Record, Remark, State, Values
@@ -226,7 +226,8 @@ class Reading:
     def _holder(self, file: _File) -> Holder:
         name = os.path.basename(file.source.path)
         label = "tensorboard" if "tfevents" in name else name.split(".", 1)[0]
-        return Holder(file.cursor.path, label, trust_of(file.cursor.format or file.source.kind, name))
+        trust = trust_of(file.cursor.format or file.source.kind, name)
+        return Holder(file.cursor.path, label, trust, family_of(file.source.path))
 
     # --- reading
 
@@ -274,8 +275,7 @@ class Reading:
     def _read_whole(self, file: _File, form: FileFormat) -> tuple[int, bool]:
         name = os.path.basename(file.source.path)
         buffer = file.read(0, file.found.size)
-        state = form.start(name)
-        state["replay"] = {}
+        state: State = {**form.start(name), "name": name, "metric": file.source.metric, "replay": {}}
         state["facts"] = {"inputs": file.facts.get("inputs", {})}
         records, consumed = form.read(state, buffer, 0, last=True)
         if consumed or not file.state:

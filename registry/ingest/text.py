@@ -21,6 +21,7 @@ from registry.ingest.verdicts import speaks_of_training, verdict
 
 MAX_OBJECT_CHARS = 1 << 20
 MAX_GENERIC_CHARS = 8192
+MAX_WORDS_CHARS = 2000
 MAX_SAMPLES = 8
 _HEADER_REST = re.compile(
     r"[\s\-=*#:|.\[\](){}>/]*(?:of \d+|start\w*|begin\w*|\.{3}|training|summary|results?)?[\s\-=*#:|.]*", re.IGNORECASE
@@ -81,7 +82,8 @@ def _untabled(state: State, line: Line) -> list[Record]:
     if "{" in text and (found := decode_object(text)) is not None:
         return _object(state, line, *found)
     if bars.is_bar(text) and (points := bars.feed(state, line)) is not None:
-        return _took(state, "progress bar", points)
+        rest = bars.after_bar(text)
+        return [*_took(state, "progress bar", points), *(feed(state, line.offset, rest) if rest else [])]
     if said := verdict(state, text, line.offset):
         return [said]
     generic = _generic(state, line)
@@ -95,7 +97,7 @@ def decode_object(text: str) -> tuple[dict[Any, Any], str] | None:
     """Return the JSON object or Python dict that ends a line, and the words before it; None when there is none."""
     end = text.rstrip()
     start = text.find("{")
-    if not end.endswith("}") or start > 400 or len(end) > MAX_OBJECT_CHARS:
+    if not end.endswith("}") or start > MAX_WORDS_CHARS or len(end) > MAX_OBJECT_CHARS:
         return None
     body = end[start:]
     found = _decode_json(body) if body[1:2] != "'" else _decode_literal(body)
@@ -230,7 +232,9 @@ def _pairs(text: str, found: list[Any]) -> dict[str, float]:
     """Return the pairs of a line without those that are its counters, times and the like."""
     for counter in reversed(found):
         text = f"{text[: counter.start]};{text[counter.end :]}"
-    values = numbers.pairs(text) or (numbers.spaced_pairs(text) if found else {})
+    values = numbers.pairs(text)
+    if found:
+        values = {**numbers.spaced_pairs(text), **values}
     return {name: value for name, value in values.items() if name.lower() not in NEVER and not _is_time(name)}
 
 

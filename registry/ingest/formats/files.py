@@ -2,7 +2,19 @@
 
 from registry.ingest import decode, text
 from registry.ingest.fileformat import FileFormat
-from registry.ingest.formats import documents, final_values, history, parameters, sacred, table, trainer_state
+from registry.ingest.formats import (
+    documents,
+    dvclive,
+    final_values,
+    history,
+    mlflow,
+    parameters,
+    sacred,
+    table,
+    tensorboard,
+    trainer_state,
+    wandb,
+)
 from registry.ingest.records import Ended, Record, State
 
 DOCUMENTS = (trainer_state.FORMAT, sacred.METRICS, sacred.RUN, history.FORMAT, final_values.FORMAT)
@@ -52,7 +64,21 @@ DOCUMENT = FileFormat(
     step="see the table of documents",
 )
 FILE_FORMATS: dict[str, FileFormat] = {
-    form.name: form for form in (TEXT, END_OF_TEXT, table.FORMAT, DOCUMENT, parameters.FORMAT)
+    form.name: form
+    for form in (
+        TEXT,
+        END_OF_TEXT,
+        table.FORMAT,
+        DOCUMENT,
+        parameters.FORMAT,
+        tensorboard.FORMAT,
+        wandb.FORMAT,
+        mlflow.META,
+        mlflow.METRIC,
+        mlflow.PARAM,
+        mlflow.TAG,
+        dvclive.FORMAT,
+    )
 }
 _TRUST = {"wandb": 90, "mlflow metric": 80, "dvclive series": 80, "table": 70, "json document": 65, "tensorboard": 60}
 
