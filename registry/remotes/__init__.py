@@ -44,4 +44,8 @@ def open_store(url: str) -> Store:
         from registry.remotes.folder import FolderStore
 
         return FolderStore(url)
+    if kind == "ssh":
+        from registry.remotes.ssh import SshStore
+
+        return SshStore(url)
     raise UsageError(f"no remotes of kind {kind}")

@@ -159,8 +159,8 @@ class Store(ABC):
     # looking
 
     @abstractmethod
-    def _stat(self, key: str) -> Found | None:
-        """Return what is there, None when the place answered that nothing is."""
+    def _stat_all(self, keys: Sequence[str]) -> dict[str, Found]:
+        """Return what is there; what is left out the place answered not to have."""
 
     def find(self, key: str) -> Found | None:
         """Return what is there; None only when the place proved its identity after it said so."""
@@ -168,26 +168,45 @@ class Store(ABC):
 
     def find_all(self, keys: Sequence[str]) -> dict[str, Found]:
         """Return which of the keys are there; what is absent is so by the rule of `find`."""
-        found = {key: self._stat(key) for key in keys}
-        if None in found.values() and self.identity() is None:
+        found = self._stat_all(keys)
+        if len(found) < len(set(keys)) and self.identity() is None:
             raise UnreachableError(f"{self.url} has no {MARKER_NAME}: not the place it was", reason_code=16)
-        return {key: there for key, there in found.items() if there is not None}
+        return found
 
     @abstractmethod
     def keys(self, prefix: str) -> list[str]:
         """Return every key below a prefix, sorted. A list alone never proves that something is missing."""
 
     @abstractmethod
+    def _readings(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
+        """Read files whole where that is cheapest, past every cache that can be passed, in order."""
+
+    def _readings_back(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
+        """Read files whole through the transport and hash them here, in order."""
+        return self._readings(keys, meter)
+
     def digests(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
-        """Read files whole, past every cache that can be passed, and yield what they hold, in order."""
+        """Read files whole and yield what they hold, in order; `read_level` says what that proves.
+
+        Ends in UnreachableError when something was missing from a place that cannot prove its identity.
+        """
+        yield from self._believed(self._readings(keys, meter))
+
+    def read_back(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
+        """Read files whole through the transport and hash them here (level 4); as `digests` otherwise."""
+        yield from self._believed(self._readings_back(keys, meter))
+
+    def _believed(self, readings: Iterator[Reading]) -> Iterator[Reading]:
+        missing = False
+        for reading in readings:
+            missing = missing or reading.found == "missing"
+            yield reading
+        if missing and self.identity() is None:
+            raise UnreachableError(f"{self.url} has no {MARKER_NAME}: not the place it was", reason_code=16)
 
     @abstractmethod
     def open(self, key: str) -> AbstractContextManager[Stream]:
         """Open a file for reading. Raises NotFoundError when it is not there."""
-
-    def read_back(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
-        """Read files whole through the transport and hash them here (level 4)."""
-        return self.digests(keys, meter)
 
     # changing
 
@@ -217,6 +236,10 @@ class Store(ABC):
     @abstractmethod
     def write_sums(self) -> int:
         """Write SHA256SUMS anew, so that plain `sha256sum -c SHA256SUMS` checks every blob; returns how many."""
+
+    @abstractmethod
+    def nowhere(self) -> "Store":
+        """Return a place of the same kind that cannot be reached: what it says of anything must be nothing."""
 
     def clean(self) -> int:
         """Remove what interrupted transfers left and nobody came back for; returns how many."""

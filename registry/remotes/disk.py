@@ -346,6 +346,11 @@ class Disk:
 
     # looking
 
+    def find_all(self, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return the size and the stat token of each file that is there."""
+        found = {key: self.find(key) for key in keys}
+        return {key: there for key, there in found.items() if there is not None}
+
     def find(self, key: str) -> tuple[int, str] | None:
         """Return the size and the stat token of a file, None when it is not there."""
         try:
@@ -396,18 +401,23 @@ class Disk:
         Returns its name, how many bytes it holds already, and their digest.
         """
         folder = self.path("tmp")
-        os.makedirs(folder, exist_ok=True)
-        if resume:
+        if resume and os.path.isdir(folder):
             for name in sorted(os.listdir(folder)):
                 if name.startswith(digest):
                     taken = self._take_over(os.path.join(folder, name))
                     if taken is not None:
                         return ("tmp/" + name, *taken)
         name = "tmp/" + digest + "." + uuid.uuid4().hex
-        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._open[name] = descriptor
+        self.create(name)
         return name, 0, hashlib.sha256().hexdigest()
+
+    def create(self, name: str) -> None:
+        """Open a fresh temporary file of this name and hold it until it is committed or given up."""
+        os.makedirs(self.path("tmp"), exist_ok=True)
+        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with contextlib.suppress(OSError):  # not every file system has locks; then nobody takes it over either
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._open[name] = descriptor
 
     def _take_over(self, path: str) -> tuple[int, str] | None:
         try:

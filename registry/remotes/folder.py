@@ -1,9 +1,14 @@
-"""A folder or a mounted drive. The bytes of a copy are on the disk itself before it is said to be there."""
+"""Folders and mounted drives, and what every place with a disk has in common.
+
+The bytes of a copy are on the disk itself before it is said to be there.
+"""
 
 import errno
-from collections.abc import Iterator, Sequence
+import uuid
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from registry import clock
 from registry.errors import HoldfastError, NotFoundError, SourceChangedError, UnreachableError
@@ -11,17 +16,71 @@ from registry.remotes.base import Found, Meter, NoSpaceError, PlaceFacts, Put, R
 from registry.remotes.disk import Disk, digest_blocks
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RESUME_FROM_BYTES = 8 << 20
+"""A smaller file is sent again from the start when its transfer was interrupted."""
 
 
-class FolderStore(Store):
-    """A folder of this machine's file tree."""
+class AnyDisk(Protocol):
+    """The methods of `Disk`, done here or through an SSH host."""
 
-    kind: ClassVar[str] = "folder"
-    read_level: ClassVar[int] = 4
+    def facts(self) -> dict[str, Any]:
+        """Return which machine and disk it is."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._disk = Disk(url)
+    def identity(self) -> dict[str, Any] | None:
+        """Return the marker."""
+
+    def stamp(self, marker: dict[str, Any]) -> None:
+        """Write the marker."""
+
+    def find_all(self, keys: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """Return sizes and tokens."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the files below a folder."""
+
+    def digests(self, keys: Sequence[str], tick: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+        """Read files past the page cache."""
+
+    def begin(self, digest: str, resume: bool) -> tuple[str, int, str]:
+        """Open a temporary file."""
+
+    def write(self, name: str, block: memoryview) -> None:
+        """Append to a temporary file."""
+
+    def rewind(self, name: str) -> None:
+        """Empty a temporary file."""
+
+    def give_up(self, name: str, keep: bool) -> None:
+        """Close a temporary file."""
+
+    def commit(self, moves: Sequence[tuple[str, str, int]]) -> None:
+        """Make temporary files final."""
+
+    def move(self, key: str, target: str) -> None:
+        """Rename a file."""
+
+    def remove(self, key: str) -> None:
+        """Remove a file."""
+
+    def read_small(self, key: str) -> bytes | None:
+        """Return a small file."""
+
+    def write_small(self, key: str, content: bytes) -> None:
+        """Replace a small file."""
+
+    def write_sums(self) -> int:
+        """Write SHA256SUMS."""
+
+    def clean(self) -> int:
+        """Remove old temporary files."""
+
+
+class DiskStore(Store):
+    """A place whose bytes lie on a disk: everything but how the disk is reached."""
+
+    @abstractmethod
+    def _disk(self) -> AnyDisk:
+        """Return the disk, connecting to it when that is needed."""
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -36,79 +95,97 @@ class FolderStore(Store):
     def facts(self) -> PlaceFacts:
         """Return the machine and the file system of the folder."""
         with self._told():
-            return PlaceFacts(**self._disk.facts())
+            return PlaceFacts(**self._disk().facts())
 
     def identity(self) -> dict[str, Any] | None:
         """Return the marker, None when the folder or the marker is not there."""
         with self._told():
-            return self._disk.identity()
+            return self._disk().identity()
 
     def stamp(self, marker: dict[str, Any]) -> None:
         """Write the marker, making the folder."""
         with self._told():
-            self._disk.stamp(marker)
+            self._disk().stamp(marker)
 
-    def _stat(self, key: str) -> Found | None:
+    def _stat_all(self, keys: Sequence[str]) -> dict[str, Found]:
         with self._told():
-            found = self._disk.find(key)
-        return None if found is None else Found(*found)
+            return {key: Found(*there) for key, there in self._disk().find_all(list(keys)).items()}
 
     def keys(self, prefix: str) -> list[str]:
         """Return every file below a folder."""
         with self._told():
-            return self._disk.keys(prefix)
+            return self._disk().keys(prefix)
 
-    def digests(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
+    def _readings(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
         """Read files past the page cache."""
         with self._told():
-            for found in self._disk.digests(keys, meter.advance):
+            for found in self._disk().digests(keys, meter.advance):
                 yield Reading(**found)
+
+    def put(self, sources: Sequence[Source], meter: Meter) -> list[Put]:
+        """Write temporary files, put all on the disk, rename all, put the names on the disk."""
+        with self._told():
+            return put_through(self._disk(), sources, meter, self.url)
+
+    def move(self, key: str, target: str) -> None:
+        """Rename a file, never over another."""
+        with self._told():
+            self._disk().move(key, target)
+
+    def remove(self, key: str) -> None:
+        """Remove a file."""
+        with self._told():
+            self._disk().remove(key)
+
+    def read_small(self, key: str) -> bytes | None:
+        """Return a small file, None when it is not there."""
+        with self._told():
+            return self._disk().read_small(key)
+
+    def write_small(self, key: str, content: bytes) -> None:
+        """Replace a small file."""
+        with self._told():
+            self._disk().write_small(key, content)
+
+    def write_sums(self) -> int:
+        """Write SHA256SUMS anew."""
+        with self._told():
+            return self._disk().write_sums()
+
+    def clean(self) -> int:
+        """Remove old temporary files."""
+        with self._told():
+            return self._disk().clean()
+
+
+class FolderStore(DiskStore):
+    """A folder of this machine's file tree."""
+
+    kind: ClassVar[str] = "folder"
+    read_level: ClassVar[int] = 4
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._folder = Disk(url)
+
+    def _disk(self) -> AnyDisk:
+        return self._folder
+
+    def nowhere(self) -> Store:
+        """Return a folder that is not there."""
+        return FolderStore(f"{self.url}/nowhere-{uuid.uuid4().hex}")
 
     @contextmanager
     def open(self, key: str) -> Iterator[Stream]:
         """Open a file for reading."""
         try:
-            descriptor = self._disk.open_read(key)
+            descriptor = self._folder.open_read(key)
         except FileNotFoundError:
             raise NotFoundError(f"{self.url} does not hold {key}", reason_code=14) from None
         except OSError as error:
             raise explain(error, self.url) from error
         with open(descriptor, "rb", buffering=0) as file:
             yield file
-
-    def put(self, sources: Sequence[Source], meter: Meter) -> list[Put]:
-        """Write temporary files, put all on the disk, rename all, put the names on the disk."""
-        return put_through(self._disk, sources, meter, self.url)
-
-    def move(self, key: str, target: str) -> None:
-        """Rename a file, never over another."""
-        with self._told():
-            self._disk.move(key, target)
-
-    def remove(self, key: str) -> None:
-        """Remove a file."""
-        with self._told():
-            self._disk.remove(key)
-
-    def read_small(self, key: str) -> bytes | None:
-        """Return a small file, None when it is not there."""
-        with self._told():
-            return self._disk.read_small(key)
-
-    def write_small(self, key: str, content: bytes) -> None:
-        """Replace a small file."""
-        with self._told():
-            self._disk.write_small(key, content)
-
-    def write_sums(self) -> int:
-        """Write SHA256SUMS anew."""
-        with self._told():
-            return self._disk.write_sums()
-
-    def clean(self) -> int:
-        """Remove old temporary files."""
-        with self._told():
-            return self._disk.clean()
 
 
 def explain(error: OSError, url: str) -> HoldfastError:
@@ -120,7 +197,7 @@ def explain(error: OSError, url: str) -> HoldfastError:
     return UnreachableError(said, hint=hint, reason_code=15)
 
 
-def put_through(disk: Disk, sources: Sequence[Source], meter: Meter, url: str) -> list[Put]:
+def put_through(disk: AnyDisk, sources: Sequence[Source], meter: Meter, url: str) -> list[Put]:
     """Store sources on a disk, here or through an SSH helper that has the same methods; all get final together."""
     started_at = clock.now()
     ready: list[tuple[str, Source]] = []
@@ -141,20 +218,20 @@ def put_through(disk: Disk, sources: Sequence[Source], meter: Meter, url: str) -
         keep = True
         raise
     finally:
-        for name, _ in ready:
-            disk.give_up(name, keep=keep)
+        for name, source in ready:
+            disk.give_up(name, keep=keep and source.size_bytes >= RESUME_FROM_BYTES)
     ended_at = clock.now()
     return [
         Put(source.digest, started_at, ended_at, failed.get(source.digest), source.size_bytes) for source in sources
     ]
 
 
-def _write_temporary(disk: Disk, source: Source, meter: Meter) -> str:
+def _write_temporary(disk: AnyDisk, source: Source, meter: Meter) -> str:
     """Stream a source into a temporary file, hashing it on the way, behind what an interrupted transfer left there.
 
     Raises SourceChangedError when its bytes are not the recorded ones; nothing is left then.
     """
-    name, n_held, held_digest = disk.begin(source.digest)
+    name, n_held, held_digest = disk.begin(source.digest, source.size_bytes >= RESUME_FROM_BYTES)
     keep = False
     try:
         if n_held and not _begins_with(source, n_held, held_digest):
@@ -176,7 +253,7 @@ def _write_temporary(disk: Disk, source: Source, meter: Meter) -> str:
             raise other_bytes(source)
         keep = True
     except (KeyboardInterrupt, UnreachableError):
-        disk.give_up(name, keep=True)
+        disk.give_up(name, keep=source.size_bytes >= RESUME_FROM_BYTES)
         raise
     finally:
         if not keep:
