@@ -177,11 +177,13 @@ def find_dataset(session: Session, reference: str) -> Dataset:
     name, version = parse_reference(reference)
     row = _find(session, name, version)
     if row is None:
-        raise _unknown(session, name, reference)
+        raise unknown_dataset(session, reference)
     return row
 
 
-def _unknown(session: Session, name: str, reference: str) -> NotFoundError:
+def unknown_dataset(session: Session, reference: str) -> NotFoundError:
+    """Return the error for a version that nobody registered or used, with the versions there are."""
+    name = parse_reference(reference)[0]
     known = {f"{row[0]}@{row[1]}" for row in session.exec(select(Dataset.name, Dataset.version))}
     known |= {f"{row[0]}@{row[1]}" for row in session.exec(select(DatasetUse.name, DatasetUse.version))}
     near = sorted(other for other in known if other.rpartition("@")[0].casefold() == name.casefold())
@@ -235,7 +237,7 @@ def decide(
                 select(DatasetUse).where(DatasetUse.name == name, DatasetUse.version == version)
             ).first()
             if used is None:
-                raise _unknown(session, name, reference)
+                raise unknown_dataset(session, reference)
             row = Dataset(name=name, version=version, added_at=clock.now(), changed_at=clock.now())
         _set_state(session, row, state, reason, PERSON, by=by, superseded_by=superseded_by)
         session.expunge(row)

@@ -34,6 +34,7 @@ _FORWARDED = {
 }
 _WAITED = _FORWARDED | {signal.SIGCHLD, signal.SIGWINCH}
 _SENT_BY_KERNEL = 0x80
+_LOOK_INTERVAL_S = 0.5
 _BLOCK_BYTES = 1 << 16
 EVIDENCE_BYTES = 4_096
 
@@ -158,11 +159,14 @@ def _absolute(address: str) -> str:
 
 
 def _wait(process: "subprocess.Popen[bytes]", streams: "_Streams") -> int:
-    """Pass signals on until the process has ended; returns its return code (negative: the signal that ended it)."""
+    """Pass signals on until the process has ended; returns its return code (negative: the signal that ended it).
+
+    A thread that does not block SIGCHLD may swallow it, so the process is looked at now and then too.
+    """
     while True:
-        info = signal.sigwaitinfo(_WAITED)
-        number = signal.Signals(info.si_signo)
-        if number == signal.SIGCHLD:
+        info = signal.sigtimedwait(_WAITED, _LOOK_INTERVAL_S)
+        number = signal.Signals(info.si_signo) if info else signal.SIGCHLD
+        if info is None or number == signal.SIGCHLD:
             if process.poll() is not None:
                 return process.returncode
         elif number == signal.SIGWINCH:

@@ -135,11 +135,14 @@ def _table(delimiter: str) -> Reader:
 
     def rows(stream: IO[bytes]) -> Iterator[tuple[int, Any, str]]:
         text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-        for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), start=1):
-            extra = row.pop(None, None)
-            missing = [name for name, cell in row.items() if cell is None]
-            error = f"{len(extra)} cells too many" if extra else f"no cell for {missing[0]}" if missing else ""
-            yield number, {name: _cell(cell) for name, cell in row.items() if cell is not None}, error
+        try:
+            for number, row in enumerate(csv.DictReader(text, delimiter=delimiter), start=1):
+                extra = row.pop(None, None)
+                missing = [name for name, cell in row.items() if cell is None]
+                error = f"{len(extra)} cells too many" if extra else f"no cell for {missing[0]}" if missing else ""
+                yield number, {name: _cell(cell) for name, cell in row.items() if cell is not None}, error
+        finally:
+            text.detach()
 
     return rows
 
