@@ -78,6 +78,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("runs.unmark", "u", "unmark", "Unmark", "Take every mark away."),
     Action("runs.pin", "b", "pin", "Baseline", "Make this run the baseline that others are compared with."),
     Action("runs.filter", "slash", "filter", "Filter", "Show only the runs that match what you type.", 3),
+    Action("runs.leave_filter", "escape", "leave_filter", "Clear filter", "Clear the filter, back to all runs.", 1),
     Action("runs.sort", "s", "sort", "Sort", "Choose what the runs are sorted by.", 4),
     Action("runs.reverse", "x", "reverse", "Reverse", "Turn the order around."),
     Action("runs.group", "g", "group", "Group", "Group the runs: by experiment, by parent, by seed, or not."),

@@ -16,9 +16,9 @@ def copy(store: "Store", run_ids: Sequence[str] | None, remote: str, reporter: R
     from registry.copies.record import load_artifacts
     from registry.copies.transfer import copy_artifacts
 
-    with store.db.read() as session:
+    with store.for_change().read() as session:
         artifacts = load_artifacts(session, run_ids=None if run_ids is None else list(run_ids))
-    report = copy_artifacts(store.db, artifacts, remote, progress=reporter.progress())
+    report = copy_artifacts(store.for_change(), artifacts, remote, progress=reporter.progress())
     sent = f"{size(report.n_bytes_put)} sent" if report.n_put else "nothing had to be sent"
     failures = (f"{label}: {error}" for label, error in report.failures)
     return f"{report.n_verified} of {report.n_files} files verified on {report.remote}, {sent}", *failures
@@ -29,7 +29,7 @@ def verify(store: "Store", run_ids: Sequence[str] | None, remote: str | None, re
     from registry.copies.scrub import Wanted, scrub
 
     wanted = Wanted(None if run_ids is None else list(run_ids), remote)
-    report = scrub(store.db, wanted, reporter.progress())
+    report = scrub(store.for_change(), wanted, reporter.progress())
     return report.words(), *report.lines()
 
 
@@ -37,7 +37,7 @@ def look_at(store: "Store", remote: str, reporter: Reporter) -> tuple[str, ...]:
     """Reach a remote, see that it is the place it was, and how much room there is."""
     from registry.copies.remotes import connect
 
-    with connect(store.db, remote) as connected:
+    with connect(store.for_change(), remote) as connected:
         free = connected.store.facts().free_bytes
     store.free_bytes[remote] = free
     room = f", {size(free)} free" if free is not None else ""
@@ -49,7 +49,7 @@ def may_release(store: "Store", reporter: Reporter) -> tuple[str, ...]:
     from registry.guard.release import Release, Wish
     from registry.guard.sweep import ThisMachine
 
-    with Release(store.db, ThisMachine(store.db.root), Wish(None), reporter.progress()) as release:
+    with Release(store.for_change(), ThisMachine(store.for_change().root), Wish(None), reporter.progress()) as release:
         judgement = release.judge()
     about = f"{count(len(judgement.runs), 'run')}, {count(judgement.n_files, 'file')} swept"
     if judgement.ok:
@@ -69,10 +69,10 @@ def promote(store: "Store", run_id: str, target: str, overrides: Sequence[str], 
     """Deploy a run, and return what changed. Raises RefusedError with every reason."""
     from registry import promotion
 
-    with store.db.read() as session:
+    with store.for_change().read() as session:
         before = promotion.live_deployment(session, target)
         served = before.run_id if before else None
-    done = promotion.promote(store.db, run_id, target, overrides=overrides, reason=reason)
+    done = promotion.promote(store.for_change(), run_id, target, overrides=overrides, reason=reason)
     lines = [f"{target} serves {done.run_name} ({done.run_id})", f"artifact {done.role}, sha256 {done.digest}"]
     lines.append(f"it served {served} before" if served else "it served nothing before")
     if overrides:
@@ -84,7 +84,7 @@ def roll_back(store: "Store", target: str, reason: str) -> tuple[str, ...]:
     """Put back what a target served before. Raises NotFoundError, RefusedError."""
     from registry.promotion import rollback
 
-    done = rollback(store.db, target, reason=reason)
+    done = rollback(store.for_change(), target, reason=reason)
     return f"{target} serves {done.run_name} ({done.run_id}) again", f"artifact {done.role}, sha256 {done.digest}"
 
 
@@ -92,7 +92,7 @@ def acknowledge(store: "Store", code: str, subject: str, reason: str) -> str:
     """Record that a person has seen an alert, and return that in words."""
     from registry.alerts import acknowledge as record
 
-    record(store.db, code, subject, reason)
+    record(store.for_change(), code, subject, reason)
     return f"acknowledged {code} of {subject}"
 
 
@@ -100,5 +100,5 @@ def invalidate(store: "Store", reference: str, reason: str) -> str:
     """Declare a data set version invalid, and return that in words."""
     from registry.datasets import decide
 
-    decide(store.db, reference, "invalid", reason)
+    decide(store.for_change(), reference, "invalid", reason)
     return f"{reference} is invalid: {reason}"

@@ -6,24 +6,30 @@ Paint first: nothing here imports the store. A watching thread opens it after th
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.command import Provider
 from textual.screen import Screen
 
 from registry.errors import HoldfastError
 from tui import acts, theme
 from tui.actions import MODES, bindings, keymap_problems
 from tui.jobs import Jobs, JobState, Work
+from tui.memory import recall, remember, state_file
 from tui.messages import JobEnded, JobProgressed, RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
 from tui.screens.base import RegistryScreen
 from tui.snapshots import Status, Store
 from tui.text import clean
 from tui.watch import Watcher
+
+if TYPE_CHECKING:
+    from tui.screens.jump import Target
 
 
 def _screen(mode: str) -> Callable[[], Screen[Any]]:
@@ -36,18 +42,26 @@ def _screen(mode: str) -> Callable[[], Screen[Any]]:
     return make
 
 
+def _palette() -> type[Provider]:
+    """Return the palette's provider, imported when the palette is first opened."""
+    from tui.palette import ActionsProvider
+
+    return ActionsProvider
+
+
 class Dashboard(App[None]):
     """The dashboard over one registry."""
 
     TITLE = "Holdfast"
     CSS_PATH = Path(__file__).parent / "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen(mode) for mode in MODES}
     DEFAULT_MODE = "runs"
 
     def __init__(self, url: str | None = None, *, view_only: bool = False) -> None:
         super().__init__()
-        self.store = Store(url)
+        self.store = Store(url, view_only=view_only)
         self.view_only = view_only
         self.status: Status | None = None
         self.trouble: HoldfastError | None = None
@@ -55,12 +69,16 @@ class Dashboard(App[None]):
         self.current_run: str | None = None
         self.marked: tuple[str, ...] = ()
         self.baseline: str | None = None
+        self.memory = recall(self.store.url)
+        self._been: list[str] = []
         self.jobs = Jobs(self.post_message, partial(self.run_worker, thread=True, group="jobs"))
         self.job: JobState | None = None
         self._stop = threading.Event()
         for own in theme.OWN_THEMES:
             self.register_theme(own)
-        self.theme = theme.first_theme(self.console.color_system, self.no_color)
+        plain = theme.first_theme(self.console.color_system, self.no_color)
+        remembered = self.memory.theme if self.memory.theme in self.available_themes else plain
+        self.theme = plain if plain != theme.DEEP.name else remembered
 
     # --- watching the registry
 
@@ -163,6 +181,10 @@ class Dashboard(App[None]):
 
     def action_mode(self, mode: str) -> None:
         """Go to a screen."""
+        self._been = [*(been for been in self._been if been != self.current_mode), self.current_mode]
+        self._go(mode)
+
+    def _go(self, mode: str) -> None:
         while len(self.screen_stack) > 1:
             self.pop_screen()
         self.switch_mode(mode)
@@ -174,8 +196,9 @@ class Dashboard(App[None]):
         self.call_after_refresh(self.screen.call_later, getattr(self.screen, "open_tab", lambda tab: None), tab)
 
     async def action_back(self) -> None:
-        """Go back to the runs."""
-        self.action_mode("runs")
+        """Go back to the screen before."""
+        if self.current_mode != "runs":
+            self._go(self._been.pop() if self._been else "runs")
 
     def action_press(self, key: str) -> None:
         """Do as if a key had been pressed: a click on the footer."""
@@ -193,6 +216,25 @@ class Dashboard(App[None]):
     def action_next_theme(self) -> None:
         """Change between our dark and our light theme."""
         self.theme = theme.SHORE.name if self.current_theme.dark else theme.DEEP.name
+        self.remember(theme=self.theme)
+
+    def remember(self, **changes: Any) -> None:
+        """Remember something for the next session."""
+        self.memory = replace(self.memory, **changes)
+        if not remember(self.store.url, self.memory):
+            self.notify(f"{state_file()} cannot be written: not remembered", severity="warning", markup=False)
+
+    def action_jump(self) -> None:
+        """Put a letter on everything one can go to."""
+        from tui.screens.jump import JumpScreen
+
+        self.push_screen(JumpScreen(self.screen), self._jumped)
+
+    async def _jumped(self, target: "Target | None") -> None:
+        if target is not None and target.action:
+            await self.run_action(target.action, target.widget)
+        elif target is not None:
+            target.widget.focus()
 
     def action_help(self) -> None:
         """Show every key that works here."""

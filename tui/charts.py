@@ -66,7 +66,8 @@ def ticks(low: float, high: float, n: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    found = [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+    return found if len(found) > 1 else ticks(low, high, n + 1)
 
 
 def log_ticks(low: float, high: float, n: int) -> list[float]:

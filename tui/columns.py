@@ -14,6 +14,7 @@ from tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
     from registry.queries import MetricSummary, RunSummary
+    from tui.snapshots import Group
 
 BASIS_SIGNS = {"measured": "", "sampled": "~", "estimated": "≈"}
 
@@ -51,6 +52,14 @@ def column(key: str) -> Column:
     if kind == "spark":
         return Column(key, "Trend", minimum=12, maximum=12)
     return Column(key, title, align="right", minimum=4, maximum=16, sortable=True)
+
+
+GROUPS = {"": "not grouped", "experiment": "by experiment", "parent": "by parent", "seed": "by seed"}
+
+
+def metrics_of(keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics that columns show."""
+    return tuple(dict.fromkeys(key.partition(":")[2] for key in keys if key.startswith(("metric:", "last:"))))
 
 
 def default_keys(primary: str | None, metrics: Sequence[str], n_experiments: int) -> list[str]:
@@ -102,6 +111,22 @@ def _cell(run: "RunSummary", key: str, now: float, sparks: dict[tuple[str, str],
     if metric is None:
         return Cell(NOTHING, "faint")
     return last_cell(metric) if kind == "last" else best_cell(metric)
+
+
+def group_cells(group: "Group", keys: Sequence[str], *, folded: bool) -> tuple[Cell, ...]:
+    """Return the heading of a group: its name, how many runs, mean ± standard deviation of each metric over them."""
+    found = []
+    for key in keys:
+        kind, _, name = key.partition(":")
+        if key == "name":
+            found.append(Cell(f"{'▸' if folded else '▾'} {clean(group.label)}", "primary", f"  {len(group.ids)}"))
+        elif kind in ("metric", "last") and name in group.spreads:
+            spread = group.spreads[name]
+            sd = f" ± {number(spread.sd, 2)}" if spread.sd is not None else ""
+            found.append(Cell(number(spread.mean), "primary", sd))
+        else:
+            found.append(Cell(""))
+    return tuple(found)
 
 
 def best_cell(metric: "MetricSummary") -> Cell:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from textual.message import Message
 
-from registry.errors import HoldfastError
+from tui.faults import explained
 from tui.messages import JobEnded, JobProgressed
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ class Jobs:
         title = reporter.state.title
         try:
             ended = JobEnded(title, work(reporter))
-        except HoldfastError as error:
-            ended = JobEnded(title, error=error)
         except KeyboardInterrupt:
             ended = JobEnded(title, ("stopped; what was done by then is recorded",))
+        except Exception as error:
+            ended = JobEnded(title, error=explained(error))
         finally:
             self._running.pop(title, None)
         self._post(ended)

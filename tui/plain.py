@@ -40,7 +40,7 @@ def _runs(index: RunsIndex, sparks: dict[tuple[str, str], str]) -> Table:
         table.add_column(Text(found.title), justify="right" if found.align == "right" else "left", no_wrap=True)
     now = clock.now()
     for run_id in index.ids[:MAX_RUNS]:
-        run = index.first_page.get(run_id)
+        run = index.rows.get(run_id)
         if run is not None:
             cells = columns.cells(run, keys, now, sparks)
             table.add_row(*(Text(cell.text, style=_STYLES.get(cell.tone, "")) + cell.tail for cell in cells))

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry import clock, places
-from registry.errors import HoldfastError, NotFoundError
+from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
 from tui.charts import Curve
+from tui.series import Sketches, curve_of
 from tui.text import clean, number, sparkline
 from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
     from registry.alerts import Alert
-    from registry.comparison import Comparison
+    from registry.comparison import Comparison, Spread
     from registry.copies.overview import ArtifactCustody
     from registry.database import Database
     from registry.queries import MetricSummary, RunDetail, RunSummary
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 PAGE_ROWS = 200
 N_SPARK = 12
 MAX_CUSTODY = 1000
+MAX_GROUPED = 2000
+SEED_PARAMS = ("seed", "random_seed", "data_seed", "seeds")
 MAX_LIVE = 100
 LOG_TAIL_BYTES = 256 * 1024
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
@@ -44,6 +47,15 @@ class RunsQuery:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Runs that belong together, in the order of the list, and the spread of each metric over them."""
+
+    label: str
+    ids: tuple[str, ...]
+    spreads: "dict[str, Spread]"
+
+
+@dataclass(frozen=True)
 class RunsIndex:
     """The runs that match, in order, without their rows; `metrics` are the names there are, most used first."""
 
@@ -56,7 +68,9 @@ class RunsIndex:
     primary: str | None = None
     goal: str | None = None
     """The goal of the metric that the runs are sorted by, if it has one."""
-    first_page: "dict[str, RunSummary]" = field(default_factory=dict)
+    rows: "dict[str, RunSummary]" = field(default_factory=dict)
+    """The rows of the first page, or of all where there are groups."""
+    groups: "tuple[Group, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -162,10 +176,12 @@ class LiveRun:
 class Store:
     """The registry as the dashboard asks it; one object for the whole session, used by several threads."""
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | None = None, *, view_only: bool = False) -> None:
         self.url = places.registry_url(url)
+        self.view_only = view_only
         self._db: Database | None = None
         self._inode: int | None = None
+        self._sketches = Sketches()
         self.free_bytes: dict[str, int | None] = {}
         """How much room a remote had when it was last looked at in this session."""
 
@@ -182,6 +198,12 @@ class Store:
         if self._db is None:
             raise NotFoundError(f"no registry at {self.url}")
         return self._db
+
+    def for_change(self) -> "Database":
+        """Return the open registry to somebody who will change it. Raises RefusedError where one may only look."""
+        if self.view_only:
+            raise RefusedError("this dashboard may only look", hint="registry tui, or registry web --allow-actions")
+        return self.db
 
     def poll(self) -> int:
         """Open the registry if need be, read what processes wrote since, and return a number that changes with it.
@@ -205,7 +227,8 @@ class Store:
         return Opened(self.url, dict(self.db.settings.keys))
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back and forget what was read."""
+        self._sketches.clear()
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -251,29 +274,28 @@ class Store:
     # --- runs
 
     def runs_index(self, query: RunsQuery) -> RunsIndex:
-        """Return the runs that match, in order, with the rows of the first page."""
+        """Return the runs that match, in order, with the rows of the first page, or in groups with all rows.
+
+        Raises UsageError for a filter that says nothing, or for groups of more than MAX_GROUPED runs.
+        """
         from registry import queries
 
         with self.db.read() as session:
-            ids = queries.run_ids(
-                session, queries.RunFilter(expression=query.filter), sort_by=query.sort_by, descending=query.descending
-            )
+            wanted = queries.RunFilter(expression=query.filter)
+            ids = queries.run_ids(session, wanted, sort_by=query.sort_by, descending=query.descending)
             n_total = queries.totals(session)["runs"]
-            names = queries.metric_names(session)
-            params = queries.param_names(session)
-            goal = queries.metric_goal(session, query.sort_by) if query.sort_by in {n.name for n in names} else None
-        first = self.rows(ids[:PAGE_ROWS])
+            names = tuple(found.name for found in queries.metric_names(session))
+            params = tuple(found.name for found in queries.param_names(session))
+            goal = queries.metric_goal(session, query.sort_by) if query.sort_by in names else None
+        if query.group and len(ids) > MAX_GROUPED:
+            raise UsageError(
+                f"{len(ids):,} runs are too many to group", hint=f"filter them first (/), down to {MAX_GROUPED:,}"
+            )
+        rows = self.rows(ids if query.group else ids[:PAGE_ROWS])
         return RunsIndex(
-            query,
-            tuple(ids),
-            n_total,
-            tuple(name.name for name in names),
-            tuple(name.name for name in params),
-            len({row.experiment for row in first.values()}),
-            _common_primary(first.values()),
-            goal,
-            first,
-        )
+            query, tuple(ids), n_total, names, params, len({row.experiment for row in rows.values()}),
+            _common_primary(rows.values()), goal, rows, grouped(rows, ids, query.group),
+        )  # fmt: skip
 
     def rows(self, ids: Sequence[str], metrics: Sequence[str] | None = None) -> "dict[str, RunSummary]":
         """Return the rows of these runs by id; a run that is gone has none."""
@@ -315,15 +337,14 @@ class Store:
         self, runs: Sequence[tuple[str, str]], metric: str, n_columns: int, x: str = "step"
     ) -> tuple[Curve, ...]:
         """Return one metric of several `(id, label)` runs, each at most two points a column wide."""
-        from registry import queries
 
-        found = []
         tones = run_tones([run_id for run_id, _ in runs])
+        found = []
         with self.db.read() as session:
             for run_id, label in runs:
-                columns = queries.columns(session, run_id, metric, n_columns, x=x)
-                if columns:
-                    found.append(_curve(label, tones[run_id], columns))
+                sketch = self._sketches.read(session, run_id, metric, x)
+                if sketch is not None:
+                    found.append(curve_of(sketch, label, tones[run_id], n_columns))
         return tuple(found)
 
     def latest_run(self) -> str | None:
@@ -515,6 +536,39 @@ def _remote(row: Any, held: dict[str, int]) -> RemoteState:
     )  # fmt: skip
 
 
+def grouped(rows: "dict[str, RunSummary]", ids: Sequence[str], by: str) -> tuple[Group, ...]:
+    """Return runs in groups, each where its first run stood: by experiment, parent, or all parameters but the seed."""
+    from registry.comparison import group_by
+
+    if not by:
+        return ()
+    runs = [rows[run_id] for run_id in ids if run_id in rows]
+    if by == "seed":
+        return tuple(
+            Group(
+                f"{found.runs[0].experiment}: {_shared(found.params)}", tuple(r.id for r in found.runs), found.metrics
+            )
+            for found in group_by(runs, SEED_PARAMS)
+        )
+    parents = {run.parent_id for run in runs if run.parent_id}
+    members: dict[str, list[RunSummary]] = {}
+    for run in runs:
+        parent = run.parent_id or (run.id if run.id in parents else None)
+        label = run.experiment if by == "experiment" else rows[parent].name if parent in rows else parent or "no parent"
+        members.setdefault(label, []).append(run)
+    return tuple(Group(label, tuple(run.id for run in found), _spreads(found)) for label, found in members.items())
+
+
+def _spreads(runs: "list[RunSummary]") -> "dict[str, Spread]":
+    from registry.comparison import spreads_of
+
+    return spreads_of(runs)
+
+
+def _shared(params: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in params.items()) or "no parameters"
+
+
 def _common_primary(rows: "Any") -> str | None:
     """Return the metric by which most of the runs are judged."""
     named = Counter(metric.name for row in rows if (metric := row.primary()) is not None)
@@ -550,17 +604,3 @@ def _differing(run: "RunSummary", baseline: "RunSummary | None") -> tuple[tuple[
         for key in keys
         if run.params.get(key) != baseline.params.get(key)
     )
-
-
-def _curve(label: str, colour: str, columns: "Sequence[Any]") -> Curve:
-    """Return the curve of a bucketed series: the least and the greatest value of each column."""
-    xs: list[float] = []
-    ys: list[float] = []
-    for column in columns:
-        for y in dict.fromkeys((column.low, column.high)):
-            if y is not None:
-                xs.append(column.x)
-                ys.append(y)
-    bad = tuple(column.x for column in columns if column.n_non_finite)
-    n_points, n_bad = sum(c.n_points for c in columns), sum(c.n_non_finite for c in columns)
-    return Curve(label, colour, tuple(xs), tuple(ys), bad, n_points, n_bad)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from registry.errors import HoldfastError
+from tui.faults import explained
 from tui.messages import RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
 from tui.snapshots import Store
 
@@ -46,6 +46,6 @@ class Watcher:
             if time.monotonic() >= self._status_due_at:
                 self._post(StatusLoaded(self._store.status()))
                 self._status_due_at = time.monotonic() + STATUS_AT_LEAST_EVERY_S
-        except HoldfastError as error:
+        except Exception as error:
             self._version, self._status_due_at = None, 0.0
-            self._post(RegistryLost(error))
+            self._post(RegistryLost(explained(error)))

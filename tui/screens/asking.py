@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.screen import Screen
 
 from registry.errors import HoldfastError
+from tui.faults import explained
 from tui.messages import SnapshotFailed, SnapshotLoaded
 from tui.snapshots import Store
 
@@ -50,8 +51,8 @@ class Asking(_Screen):
     def _answer(self, question: str, how: Callable[[Store], Any]) -> None:
         try:
             answer = how(self.dashboard.store)
-        except HoldfastError as error:
-            self.post_message(SnapshotFailed(question, error))
+        except Exception as error:
+            self.post_message(SnapshotFailed(question, explained(error)))
         else:
             self.post_message(SnapshotLoaded(question, answer))
 

@@ -12,6 +12,7 @@ from tui.screens.asking import Asking
 from tui.widgets.bars import AlertBar, JobBar, KeyBar, TopBar
 
 _BY_ID = {action.id: action for action in ACTIONS}
+_CHANGING = {(action.scope, action.name) for action in ACTIONS if action.changes}
 
 
 class RegistryScreen(Asking, Screen[None]):
@@ -96,8 +97,7 @@ class RegistryScreen(Asking, Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what is possible now is offered: nothing that writes where the dashboard may only look."""
-        known = _BY_ID.get(f"{self.MODE}.{action}")
-        if known is not None and known.changes and self.dashboard.view_only:
+        if self.dashboard.view_only and (self.MODE, action) in _CHANGING:
             return False
         return self.is_possible(action) if self._begun else True
 

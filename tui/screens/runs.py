@@ -11,10 +11,10 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from registry import clock
-from registry.errors import HoldfastError, NotFoundError
+from registry.errors import HoldfastError, NotFoundError, UsageError
 from tui import columns
 from tui.actions import bindings
 from tui.screens.base import RegistryScreen
@@ -22,7 +22,7 @@ from tui.snapshots import PAGE_ROWS, Preview, RunsIndex, RunsQuery, Store
 from tui.text import clean, count
 from tui.theme import run_tones
 from tui.widgets.preview import PreviewPane
-from tui.widgets.runlines import RunLines
+from tui.widgets.runlines import HEADING, RunLines
 from tui.widgets.table import Cell, Sorting, Table
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 PREVIEW_DELAY_S = 0.08
 """The preview waits this long for the cursor to stand still."""
+FILTER_DELAY_S = 0.12
+"""The list follows the filter once the typing pauses this long."""
+MAX_CURVES = 8
+"""There are eight colours that can be told apart."""
 MIN_WIDTH_BESIDE, MIN_HEIGHT_BELOW = 112, 32
 
 
@@ -45,21 +49,28 @@ class RunsScreen(RegistryScreen):
         super().__init__()
         self.wanted = RunsQuery()
         self.index = RunsIndex(self.wanted)
+        self.complaint = ""
         self.keys: list[str] = []
+        self.folded: set[str] = set()
         self.preview_wanted: bool | None = None
         self.metric: str | None = None
         self._lines = RunLines()
         self._preview_timer: Timer | None = None
+        self._filter_timer: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
         """A line that says what is shown, the table, the preview."""
         yield Static(id="caption")
+        yield Input(id="filter", placeholder="words, status:failed, tag:…, params.lr>1e-3, val/loss<0.3", compact=True)
         with Container(id="desk"):
             yield Table(id="runs")
             yield PreviewPane(id="preview")
 
     def begin(self) -> None:
-        """Say that the table is being read."""
+        """Say that the table is being read; begin as the last session ended."""
+        memory = self.dashboard.memory
+        self.keys = list(memory.columns)
+        self.wanted = RunsQuery("", memory.sort_by, memory.descending, memory.group)
         self.table.show_state(Cell("reading the registry …", "muted"))
         self._arrange()
 
@@ -83,10 +94,10 @@ class RunsScreen(RegistryScreen):
         """Show the runs that match; rows that are not in the first page come when they are looked at."""
         if index.query != self.wanted:
             return
-        self.index = index
+        self.index, self.complaint = index, ""
         if not self.keys:
             self.keys = columns.default_keys(index.primary, index.metrics, index.n_experiments)
-        self._lines = self._lines.following(index, tuple(self.keys), clock.now())
+        self._lines = self._lines.following(index, tuple(self.keys), clock.now(), self.folded)
         if not index.ids:
             self.table.show_state(*self._emptiness())
             self.preview.show(None, None)
@@ -95,7 +106,7 @@ class RunsScreen(RegistryScreen):
         self._caption()
         self._arrange()
         self._ask_preview()
-        self._ask_sparks(list(index.first_page))
+        self._ask_sparks(list(index.rows))
 
     def _ask_sparks(self, ids: Sequence[str]) -> None:
         metrics = [key.removeprefix("spark:") for key in self.keys if key.startswith("spark:")]
@@ -121,7 +132,11 @@ class RunsScreen(RegistryScreen):
         )
 
     def show_trouble(self, error: HoldfastError) -> None:
-        """Say what is wrong when there is nothing to show yet."""
+        """Say what is wrong: a filter beside itself, anything else when there is nothing to show yet."""
+        self.complaint = clean(error) if isinstance(error, UsageError) else ""
+        self._caption()
+        if isinstance(error, UsageError):
+            return
         if self.index.ids and not isinstance(error, NotFoundError):
             return
         if isinstance(error, NotFoundError):
@@ -148,7 +163,9 @@ class RunsScreen(RegistryScreen):
 
     @on(Table.Highlighted, "#runs")
     def _highlighted(self, message: Table.Highlighted) -> None:
-        self.dashboard.current_run = message.key
+        if message.key is not None and not message.key.startswith(HEADING):
+            self.dashboard.current_run = message.key
+        self.refresh_bindings()
         if self._preview_timer is not None:
             self._preview_timer.stop()
         self._preview_timer = self.set_timer(PREVIEW_DELAY_S, self._ask_preview)
@@ -158,6 +175,9 @@ class RunsScreen(RegistryScreen):
         if key is None or not self.preview.display:
             return
         others = tuple(run for run in self.dashboard.marked if run != key)
+        if key.startswith(HEADING):
+            key, *rest = self._lines.members(key)[:MAX_CURVES]
+            others = tuple(rest)
         n_columns = max(20, self.preview.chart.size.width)
         self.ask(
             "preview",
@@ -198,8 +218,12 @@ class RunsScreen(RegistryScreen):
             parts.append(Content.styled(f"  matching {clean(self.wanted.filter)}", "$text-accent"))
         order = columns.order_words(self.wanted.sort_by, self._descending(), default=not self._is_reversed())
         parts.append(Content.styled(f"  {order}", "$text-muted"))
+        if self.wanted.group:
+            parts.append(Content.styled(f"  {columns.GROUPS[self.wanted.group]}", "$text-muted"))
         if app.marked:
             parts.append(Content.styled(f"  ◆ {len(app.marked)} marked", "$text-primary"))
+        if self.complaint:
+            parts.append(Content.styled(f"  ✗ {self.complaint}", "$text-error"))
         self.query_one("#caption", Static).update(Content("").join(parts))
 
     def _descending(self) -> bool:
@@ -219,7 +243,11 @@ class RunsScreen(RegistryScreen):
 
     @on(Table.Chosen, "#runs")
     def _open(self, message: Table.Chosen) -> None:
-        self.dashboard.open_run(message.key)
+        if message.key.startswith(HEADING):
+            self.folded ^= {message.key}
+            self.take_index(self.index)
+        else:
+            self.dashboard.open_run(message.key)
 
     @on(Table.HeaderClicked, "#runs")
     def _sort_by_column(self, message: Table.HeaderClicked) -> None:
@@ -231,7 +259,62 @@ class RunsScreen(RegistryScreen):
 
     def _want(self, wanted: RunsQuery) -> None:
         self.wanted = wanted
+        self.dashboard.remember(sort_by=wanted.sort_by, descending=wanted.descending, group=wanted.group)
         self.reload()
+
+    def action_group(self) -> None:
+        """Group the runs another way."""
+        ways = list(columns.GROUPS)
+        self.folded.clear()
+        self._want(replace(self.wanted, group=ways[(ways.index(self.wanted.group) + 1) % len(ways)]))
+
+    # --- the filter
+
+    @property
+    def filter_line(self) -> Input:
+        """The line the filter is typed in."""
+        return self.query_one("#filter", Input)
+
+    def action_filter(self) -> None:
+        """Type a filter; the table follows."""
+        self.filter_line.add_class("-on")
+        self.filter_line.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        if self._filter_timer is not None:
+            self._filter_timer.stop()
+        self._filter_timer = self.set_timer(FILTER_DELAY_S, partial(self._filter_by, event.value))
+
+    def _filter_by(self, text: str) -> None:
+        if text.strip() != self.wanted.filter:
+            self.wanted = replace(self.wanted, filter=text.strip())
+            self.reload()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_entered(self, event: Input.Submitted) -> None:
+        self._filter_by(event.value)
+        event.input.set_class(bool(event.value.strip()), "-on")
+        self.table.focus()
+
+    def action_leave_filter(self) -> None:
+        """Clear the filter and go back to the table."""
+        self.filter_line.value = ""
+        self.filter_line.remove_class("-on")
+        self._filter_by("")
+        self.table.focus()
+
+    def is_possible(self, action: str) -> bool:
+        """Esc clears a filter first; what is about a run needs one under the cursor."""
+        key = self.table.cursor_key
+        on_run = key is not None and not key.startswith(HEADING)
+        if action == "leave_filter":
+            return self.filter_line.has_class("-on") or bool(self.wanted.filter)
+        if action in ("mark", "pin", "promote"):
+            return on_run
+        if action == "compare":
+            return len(self.dashboard.marked) + on_run >= 2 or len(self.dashboard.marked) >= 2
+        return action != "unmark" or bool(self.dashboard.marked)
 
     def action_reverse(self) -> None:
         """Turn the order around."""
@@ -321,6 +404,7 @@ class RunsScreen(RegistryScreen):
     def _columns_chosen(self, keys: list[str] | None) -> None:
         if keys:
             self.keys = keys
+            self.dashboard.remember(columns=tuple(keys))
             self.reload()
 
     def action_log_scale(self) -> None:

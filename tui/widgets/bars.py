@@ -36,9 +36,23 @@ class TopBar(Widget):
     view_only: reactive[bool] = reactive(False)
 
     def render(self) -> Content:
-        """Draw the line; the names of other screens give way when there is no room."""
+        """Draw the line."""
         state = self._state()
-        room = self.size.width - len(NAME) - 3 - state.cell_length
+        tabs = Content(" ").join(self._tab(mode, name) for mode, name in self._names().items())
+        line = Content.styled(f" {NAME} ", "bold $background on $primary") + Content(" ") + tabs
+        return line + Content(" " * (self.size.width - line.cell_length - state.cell_length)) + state
+
+    def places(self) -> list[tuple[str, int]]:
+        """Return each screen and where its name begins."""
+        left, found = len(NAME) + 3, []
+        for mode, name in self._names().items():
+            found.append((mode, left))
+            left += len(name) + (3 if mode == self.mode else 1)
+        return found
+
+    def _names(self) -> dict[str, str]:
+        """Return what each screen is called; counts, then the names of other screens give way when there is no room."""
+        room = self.size.width - len(NAME) - 3 - self._state().cell_length
         counts = {
             "live": f" ●{self.n_running}" * bool(self.n_running),
             "alerts": f" {self.n_alerts}" * bool(self.n_alerts),
@@ -50,9 +64,7 @@ class TopBar(Widget):
             names = {mode: f"{number} {title}" for number, (mode, title) in enumerate(MODES.items(), 1)}
         if sum(len(name) + 1 for name in names.values()) + 2 > room:
             names = {mode: name if mode == self.mode else name[0] for mode, name in names.items()}
-        tabs = Content(" ").join(self._tab(mode, name) for mode, name in names.items())
-        line = Content.styled(f" {NAME} ", "bold $background on $primary") + Content(" ") + tabs
-        return line + Content(" " * (self.size.width - line.cell_length - state.cell_length)) + state
+        return names
 
     def _tab(self, mode: str, name: str) -> Content:
         link = _link(f"app.mode('{mode}')")

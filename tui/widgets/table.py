@@ -251,7 +251,7 @@ class Table(ScrollView, can_focus=True):
             natural.setdefault(column.key, max(column.minimum, min(title, column.maximum)))
         for index in self._visible_rows():
             line = self._lines.line(index)
-            if line is None or line.heading:
+            if line is None:
                 continue
             for column, cell in zip(self.columns, line.cells, strict=False):
                 if len(cell.text) + len(cell.tail) > natural[column.key] < column.maximum:
@@ -398,8 +398,7 @@ class Table(ScrollView, can_focus=True):
             if at >= len(line.cells):
                 break
             column, cell = self.columns[at], line.cells[at]
-            tone = cell.tone or "strong"
-            segments.append(Segment(fit(cell.text, self._widths[column.key], column.align), self._style(tone, state)))
+            segments += self._cell(cell, cell.tone or "strong", self._widths[column.key], column.align, state)
             segments.append(Segment(" " * GAP, self._style("", state)))
         return segments
 

@@ -34,6 +34,14 @@ class TabLine(Widget):
             parts.append(Content.styled(title, style).stylize(link))
         return Content(" ") + Content("  ").join(parts)
 
+    def places(self) -> list[tuple[str, int]]:
+        """Return each name and where its title begins."""
+        left, found = 1, []
+        for name, title in self.names.items():
+            found.append((name, left))
+            left += len(title) + 2
+        return found
+
     def action_ask(self, name: str) -> None:
         """Ask for a page."""
         self.post_message(self.Asked(name))

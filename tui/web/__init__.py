@@ -1,0 +1,1 @@
+"""The dashboard in a browser: textual-serve behind our own page and our own door."""
