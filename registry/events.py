@@ -174,8 +174,21 @@ def plain_number(value: Number) -> float:
 
 
 def encode(event: Event) -> bytes:
-    """Return the journal line of an event, newline included."""
-    return _encoder.encode(event) + b"\n"
+    """Return the journal line of an event, newline included; letters that UTF-8 cannot hold are spelt out."""
+    try:
+        return _encoder.encode(event) + b"\n"
+    except UnicodeEncodeError:
+        return _encoder.encode(_spelt_out(msgspec.to_builtins(event))) + b"\n"
+
+
+def _spelt_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelt_out(key): _spelt_out(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelt_out(item) for item in value]
+    return value
 
 
 def decode(line: bytes) -> AnyEvent:

@@ -263,7 +263,11 @@ class Run:
                 self._log_checked(metrics, step, basis)
                 return
         event = events.Metrics(round(time.time(), 3), metrics, step, basis)  # type: ignore[arg-type]
-        self._journal.append(self._encode(event) + b"\n")
+        try:
+            line = self._encode(event) + b"\n"
+        except UnicodeEncodeError:
+            line = events.encode(event)
+        self._journal.append(line)
 
     def _log_checked(self, metrics: Mapping[str, Any], step: int, basis: str | None) -> None:
         good: dict[str, events.Number] = {}

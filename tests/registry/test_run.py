@@ -267,3 +267,11 @@ def test_evaluating_an_earlier_checkpoint_is_no_restart(record, own_folder):
     assert len(row["segments"]) == 1
     metric = row["metrics"]["val/acc"]
     assert (metric["last"], metric["last_step"], metric["count"]) == (1.0, 10, 12)
+
+
+def test_letters_that_utf8_cannot_hold_never_stop_a_training(record):
+    with registry.init(name="odd letters", params={"path": "a\udce9b"}) as run:
+        run.note("half an emoji \ud83d")
+        run.log({"loss\udcff": 1.0}, step=0)
+    row = record.run("odd letters")
+    assert row["params"] == {"path": "a\\udce9b"} and list(row["metrics"]) == ["loss\\udcff"]
