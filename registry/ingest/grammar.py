@@ -61,16 +61,16 @@ def compiled(
         text = line.text[:MAX_GRAMMAR_CHARS]
         for grammar, pattern in table:
             if grammar.hint in text and (found := pattern.search(text)):
-                return _records(state.setdefault(name, {}), grammar, found, line)
+                return _records(state, name, grammar, found, line)
         return None
 
     return LineFormat(name, () if "" in hints else hints, feed, files, example, step, end)
 
 
-def _records(state: State, grammar: Grammar, found: re.Match[str], line: Line) -> list[Record]:
+def _records(state: State, name: str, grammar: Grammar, found: re.Match[str], line: Line) -> list[Record]:
     groups = {key: text.strip() for key, text in found.groupdict().items() if text is not None}
     records: list[Record] = []
-    _count(state, grammar, groups, records)
+    _count(state, name, grammar, groups, records)
     values = _values(grammar, groups)
     if grammar.rest == "pairs":
         values |= _prefixed(grammar.prefix, numbers.pairs(line.text, found.end()))
@@ -82,7 +82,7 @@ def _records(state: State, grammar: Grammar, found: re.Match[str], line: Line) -
     return records
 
 
-def _count(state: State, grammar: Grammar, groups: dict[str, str], records: list[Record]) -> None:
+def _count(state: State, name: str, grammar: Grammar, groups: dict[str, str], records: list[Record]) -> None:
     """Keep the step that the line names; a step that begins anew each epoch is made to run on."""
     step, epoch, total = (
         numbers.to_number(groups[key]) if key in groups else None for key in ("step", "epoch", "total")
@@ -95,7 +95,9 @@ def _count(state: State, grammar: Grammar, groups: dict[str, str], records: list
     elif epoch is None:
         state["step"] = int(step)
     else:
-        state["step"] = running_step(state, "run", whole_epoch, int(step), None if total is None else int(total))
+        state["step"] = running_step(
+            state, f"line:{name}", whole_epoch, int(step), None if total is None else int(total)
+        )
     state["axis"] = grammar.axis
     if total is not None and (epoch is None or step is None):
         records.append(Total(int(total), grammar.axis))

@@ -88,7 +88,7 @@ def spaced_pairs(text: str, start: int = 0) -> dict[str, float]:
     text = _PAREN_NUMBER.sub("", text[start : start + MAX_SPACED_CHARS])
     divided = _DIVIDERS if any(letter in text for letter in ",;|\t") else _GAPS
     for part in divided.split(text):
-        match = _SPACED.fullmatch(part.strip())
+        match = _SPACED.fullmatch(part.strip(" :-*>[]()"))
         if match and match[1].count(" ") <= MAX_NAME_SPACES:
             found[match[1].rstrip(" -./'")] = float(match[2].replace(",", ""))
     return found

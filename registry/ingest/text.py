@@ -24,9 +24,13 @@ MAX_GENERIC_CHARS = 8192
 MAX_WORDS_CHARS = 2000
 MAX_SAMPLES = 8
 _HEADER_REST = re.compile(
-    r"[\s\-=*#:|.\[\](){}>/]*(?:of \d+|start\w*|begin\w*|\.{3}|training|summary|results?)?[\s\-=*#:|.]*", re.IGNORECASE
+    r"[\s\-=*#:|.\[\](){}>/]*(?:of \d+|start\w*|begin\w*|\.{3}|training|learning|summary|results?)?[\s\-=*#:|.]*",
+    re.IGNORECASE,
 )
-_MODE = re.compile(r"\b(train|training|val|valid|validation|eval|evaluation|test|testing|dev)\b", re.IGNORECASE)
+_MODE = re.compile(
+    r"\b(train|training|val|valid|validation|eval|evaluation|test|testing|dev)\b(?!\s*[:=]\s*[-+.\d])", re.IGNORECASE
+)
+_LEADING_MODE = re.compile(r"(train|training|val|valid|validation|eval|evaluation|test)[ :]+(?=\S)", re.IGNORECASE)
 _BARE = re.compile(r"\b(?<!['\"])(nan|inf|-inf|None|True|False)\b(?!['\"])")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "None": "null", "True": "true", "False": "false"}
 _COMMAND = re.compile(r"\s--?([A-Za-z][\w-]*)(?:[= ]((?!-{1,2}[A-Za-z])\S+(?: (?!-)\S+)*))?")
@@ -206,9 +210,7 @@ def _generic(state: State, line: Line) -> list[Record] | None:
     if not found and not _nothing_else(text, values):
         return None
     step, axis = _step_of(state, found) if found else (state.get("step"), state.get("axis", "step"))
-    mode = _MODE.search(text[:120])
-    prefix = eval_prefix(mode[1]) if mode else ""
-    named = {qualified(prefix, name): value for name, value in values.items()}
+    named = _named(text, values)
     if found:
         state["step"], state["axis"] = step, axis
     counted = "/".join(counter.name for counter in found) or "sticky"
@@ -216,6 +218,18 @@ def _generic(state: State, line: Line) -> list[Record] | None:
     record = Values(line.offset, named, step, line.at, axis)
     admitted = gate.admit(state, shape, record, sure=bool(found) and _known(state, record))
     return [*_totals(found), *_believe(state, admitted)] if admitted else []
+
+
+def _named(text: str, values: dict[str, float]) -> dict[str, float]:
+    """Return the values under names that say what they are of: `val Loss: 0.5 Acc: 0.8` is `val/Loss` and `val/Acc`."""
+    first, *others = values
+    lead = _LEADING_MODE.match(first)
+    if lead and others and not any(_LEADING_MODE.match(name) or _MODE.search(name) for name in others):
+        prefix = f"{lead[1].lower()}/"
+        return {prefix + (name if name != first else first[lead.end() :]): value for name, value in values.items()}
+    mode = _MODE.search(text[:120])
+    prefix = eval_prefix(mode[1]) if mode else ""
+    return {qualified(prefix, name): value for name, value in values.items()}
 
 
 def _nothing_else(text: str, values: dict[str, float]) -> bool:

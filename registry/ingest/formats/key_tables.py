@@ -8,7 +8,7 @@ from registry.ingest.numbers import to_number
 from registry.ingest.records import Line, Record, State, Values
 
 _RULER = re.compile(r"\s*[-+=]{8,}\s*")
-_ROW = re.compile(r"\s*\|\s?( {0,8}\S[^|]{0,80}?)\s*\|\s*(\S{0,40})\s*\|\s*")
+_ROW = re.compile(r"\s*\|\s?( {0,60}\S[^|]{0,80}?)\s*\|\s*(\S{0,40})\s*\|\s*")
 _STEPS = (
     "total_timesteps", "TotalEnvInteracts", "total timesteps", "timesteps_so_far", "num timesteps", "total_steps",
     "steps", "iterations", "iteration", "nupdates", "Epoch", "epoch",

@@ -129,7 +129,7 @@ def _history(message: bytes, offset: int) -> list[Record]:
         if name in _INTERNAL:
             continue
         nested = flatten(item, f"{name}.") if isinstance(item, dict) and "_type" not in item else {name: item}
-        values.update((key, number) for key, one in nested.items() if (number := as_metric(one)) is not None)
+        values.update((key, metric) for key, one in nested.items() if (metric := as_metric(one)) is not None)
     at = items.get("_timestamp")
     whole = int(step) if isinstance(step, int | float) else None
     return [Values(offset, values, whole, float(at) if isinstance(at, int | float) else None)] if values else []
