@@ -3,16 +3,19 @@
 stdout has the result, stderr the progress. Nothing heavy is imported before something heavy is asked for.
 """
 
+import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli.context import context
+from registry.cli.output import out
 from registry.clock import parse_duration
-from registry.errors import UsageError
+from registry.errors import HoldfastError, UsageError
 from runners.training import family as families
 from runners.training import settings as settings_module
 
@@ -81,6 +84,7 @@ def _train(text: str, preset: str, overrides: tuple[str, ...], max_time: str | N
             max_time_s=max_time_s,
             progress=show,
             opened=opened,
+            db=context().db_url,
             **how,
         )
 
@@ -92,7 +96,7 @@ def _resume(reference: str, family: str | None, max_time: str | None) -> "Outcom
     from runners.training.start import resume_family
 
     with _progress() as (show, opened):
-        return resume_family(reference, max_time_s=max_time_s, progress=show, opened=opened)
+        return resume_family(reference, max_time_s=max_time_s, progress=show, opened=opened, db=context().db_url)
 
 
 def _refuse_changes_to_resumed(*changes: object) -> None:
@@ -118,13 +122,16 @@ def _progress() -> Iterator[tuple["Progress", Any]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=context().quiet)
 
     def opened(run: "Run") -> None:
         console.print(f"run {run.id} {run.name}  {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
+    if context().quiet:
+        yield (lambda step, total, text: None), opened
+        return
     if not console.is_terminal:
-        yield _plain_progress, opened
+        yield _plain_progress(), opened
         return
     columns = (BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console, transient=True) as bar:
@@ -132,22 +139,28 @@ def _progress() -> Iterator[tuple["Progress", Any]]:
         yield lambda step, total, text: bar.update(task, completed=step, total=total, text=text), opened
 
 
-_told_at = time.monotonic()
+def _plain_progress() -> "Progress":
+    """Return what prints a line every so often, where a moving bar would be noise."""
+    told_at = time.monotonic()
 
+    def tell(step: int, total: int, text: str) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= PLAIN_PROGRESS_INTERVAL_S:
+            told_at = time.monotonic()
+            print(f"step {step}/{total} {text}".rstrip(), file=sys.stderr, flush=True)
 
-def _plain_progress(step: int, total: int, text: str) -> None:
-    global _told_at
-    if time.monotonic() - _told_at >= PLAIN_PROGRESS_INTERVAL_S:
-        _told_at = time.monotonic()
-        print(f"step {step}/{total} {text}".rstrip(), file=sys.stderr, flush=True)
+    return tell
 
 
 def _report(outcome: "Outcome") -> None:
     """Print the result; a run that a signal ended exits with 130."""
-    print(f"{outcome.run_id}  {outcome.name}  {outcome.status}: {outcome.evidence}, {outcome.duration_s:.1f} s")
-    if outcome.best_step is not None:
-        print(f"best {outcome.best_value:.6g} at step {outcome.best_step}")
-    print(f"registry show {outcome.run_id}")
+    if context().json:
+        out.json(dataclasses.asdict(outcome))
+    else:
+        out.line(f"{outcome.run_id}  {outcome.name}  {outcome.status}: {outcome.evidence}, {outcome.duration_s:.1f} s")
+        if outcome.best_step is not None:
+            out.line(f"best {outcome.best_value:.6g} at step {outcome.best_step}  ({outcome.criterion})")
+        out.line(f"look: registry show {outcome.run_id}", style="dim")
     if outcome.status == "killed":
         print(f"go on with: registry train --resume {outcome.run_id}", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -155,27 +168,49 @@ def _report(outcome: "Outcome") -> None:
 
 def _list(text: str | None) -> None:
     """Print every family with its variants, or one family with its variants, presets and settings."""
-    if text is None:
-        for name in families.family_names():
-            family = families.find_family(name)
-            print(f"{name}: {family.summary}")
-            _print_rows((f"{name}:{key}", variant.summary) for key, variant in family.variants.items())
-        print(f"presets: {', '.join(families.PRESETS)}; settings of a family: registry train FAMILY --list")
+    chosen = families.family_names() if text is None else [families.split_name(text)[0]]
+    found = list(_loadable(chosen)) if text is None else [families.find_family(name) for name in chosen]
+    if context().json:
+        out.json([_described(family) for family in found])
         return
-    name, variant = families.split_name(text)
-    family = families.find_family(name)
-    print(f"{name}: {family.summary}\n\nvariants (default {family.default_variant})")
-    _print_rows((key, each.summary) for key, each in family.variants.items())
-    print("\npresets")
-    _print_rows(
-        (key, ", ".join(f"{field}={value}" for field, value in layer.items())) for key, layer in family.presets.items()
-    )
-    print("\nsettings (--set KEY=VALUE)")
-    _print_rows((f"{key}={default}", meaning) for key, default, meaning in settings_module.describe(family.settings))
+    for family in found:
+        out.line(f"{family.name}: {family.summary}")
+        rows = [(_variant_name(family, name), variant.summary) for name, variant in family.variants.items()]
+        out.table(["variant", "is"], rows)
+    if text is None:
+        out.line(f"presets: {', '.join(families.PRESETS)}; the settings of one: registry train FAMILY --list")
+        return
+    family = found[0]
+    out.table(["preset", "sets"], [(name, _assignments(layer)) for name, layer in family.presets.items()])
+    out.table(["setting (--set KEY=VALUE)", "default", "means"], settings_module.describe(family.settings))
 
 
-def _print_rows(rows: Iterator[tuple[str, str]]) -> None:
-    shown = list(rows)
-    width = max((len(left) for left, _ in shown), default=0)
-    for left, right in shown:
-        print(f"  {left.ljust(width)}  {right}".rstrip())
+def _loadable(names: Iterable[str]) -> Iterator[families.Family]:
+    """Yield the families that can be imported; say of the others why not."""
+    for name in names:
+        try:
+            yield families.find_family(name)
+        except HoldfastError as error:
+            out.warn(str(error))
+
+
+def _variant_name(family: families.Family, variant: str) -> str:
+    return f"{family.name}:{variant}" + (" (default)" if variant == family.default_variant else "")
+
+
+def _assignments(layer: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in layer.items())
+
+
+def _described(family: families.Family) -> dict[str, Any]:
+    return {
+        "name": family.name,
+        "summary": family.summary,
+        "variants": {name: variant.summary for name, variant in family.variants.items()},
+        "default_variant": family.default_variant,
+        "presets": {name: dict(layer) for name, layer in family.presets.items()},
+        "settings": {
+            name: {"default": default, "means": meaning}
+            for name, default, meaning in settings_module.describe(family.settings)
+        },
+    }

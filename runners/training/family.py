@@ -85,7 +85,7 @@ def find_family(name: str) -> Family:
     point = points[_known("family", name, points)]
     try:
         family = point.load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise HoldfastError(f"family {name} cannot be loaded: {error}", hint="pip install 'holdfast[train]'") from None
     if not isinstance(family, Family):
         raise HoldfastError(f"family {name}: {point.value} is not a runners.training.family.Family")

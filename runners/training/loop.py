@@ -95,7 +95,7 @@ class Loop:
         self._parts = dict(parts)
         self._weights = weights
         self._every = checkpoint_every
-        self._criterion = criterion
+        self.criterion = criterion
         self._about = dict(about or {})
         self._making = 0
         self._kept_step = 0
@@ -149,7 +149,7 @@ class Loop:
 
         `value` is the criterion's; NaN is never better. Counts towards early stopping.
         """
-        criterion = self._criterion
+        criterion = self.criterion
         if criterion is None:
             raise ValueError("this loop was made without a criterion")
         if not is_better(value, self.best_value, criterion.goal):

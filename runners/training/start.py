@@ -38,6 +38,7 @@ class Outcome:
     total_steps: int
     best_value: float | None
     best_step: int | None
+    criterion: str
     evidence: str
     duration_s: float
 
@@ -55,6 +56,7 @@ def train_family(
     max_time_s: float | None = None,
     progress: Progress | None = None,
     opened: Callable[[Run], None] | None = None,
+    db: str | None = None,
 ) -> Outcome:
     """Train a family as a new run of the registry and return how it ended.
 
@@ -68,6 +70,7 @@ def train_family(
         params=params,
         gates=gates or family.suite,
         tags=tags,
+        db=db,
     )
     _keep_origin(run, family, params)
     return _carry_out(run, family, settings, Control(Stop(max_time_s)), progress, opened)
@@ -79,13 +82,14 @@ def resume_family(
     max_time_s: float | None = None,
     progress: Progress | None = None,
     opened: Callable[[Run], None] | None = None,
+    db: str | None = None,
 ) -> Outcome:
     """Go on with a run of a family from its last checkpoint, with the settings and the threads it began with.
 
     `reference` is a run id, the beginning of one, or a name. Raises NotFoundError for no such run or no checkpoint,
     UsageError for a reference to several runs, or to a run that is whole already.
     """
-    folder = find_folder(reference)
+    folder = find_folder(reference, db)
     params = _recorded_params(folder)
     family = find_family(params.pop("family"))
     fields = {field.name for field in dataclasses.fields(family.settings)}
@@ -95,14 +99,14 @@ def resume_family(
         raise UsageError(f"{folder.name} has finished all {state['total_steps']} steps", hint="begin a new run")
     if not settings.threads:
         settings = dataclasses.replace(settings, threads=state["threads"])
-    run = registry.init(id=folder.name.rpartition("-")[2], resume="must")
+    run = registry.init(id=folder.name.rpartition("-")[2], resume="must", db=db)
     control = Control(Stop(max_time_s), resume=state)
     return _carry_out(run, family, settings, control, progress, opened)
 
 
-def find_folder(reference: str) -> Path:
+def find_folder(reference: str, db: str | None = None) -> Path:
     """Return the folder of the one run that `reference` (an id, its beginning, or a name) means."""
-    runs = places.runs_folder(places.registry_url())
+    runs = places.runs_folder(places.registry_url(db))
     folders = sorted(path.parent for path in runs.glob(f"*/{places.JOURNAL_NAME}"))
     named = [(folder, *folder.name.rpartition("-")[::2]) for folder in folders]
     found = [folder for folder, name, run_id in named if reference in (run_id, name)]
@@ -187,6 +191,7 @@ def _carry_out(
         total_steps=loop.total_steps if loop else 0,
         best_value=loop.best_value if loop else None,
         best_step=loop.best_step if loop else None,
+        criterion=loop.criterion.name if loop and loop.criterion else "",
         evidence=evidence,
         duration_s=time.monotonic() - started_at,
     )

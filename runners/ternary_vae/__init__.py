@@ -1,0 +1,45 @@
+"""Two variational autoencoders over the 19,683 ternary operations, with a coverage that means something."""
+
+from runners.ternary_vae.settings import Settings
+from runners.training.family import Family, Variant
+
+FAMILY = Family(
+    name="ternary_vae",
+    summary="dual VAE over all 3^9 = 19,683 ternary operations (168,770 parameters)",
+    settings=Settings,
+    train="runners.ternary_vae.train:train",
+    variants={
+        "calibrated": Variant("prior draws spread evenly, ramped activation of B, 27 biases calibrated at the end"),
+        "v5.5": Variant(
+            "the published recipe: adaptive weights, step-like activation of B at epoch 50, random StateNet",
+            settings={
+                "recipe": "v5.5",
+                "epochs": 106,
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "statenet": "frozen",
+                "calibrate": False,
+            },
+            presets={
+                "smoke": {"epochs": 12, "batch_size": 256},
+                "cpu": {"epochs": 106, "batch_size": 256, "learning_rate": 2e-3},
+            },
+        ),
+    },
+    presets={
+        "smoke": {
+            "epochs": 12,
+            "batch_size": 256,
+            "beta": 0.15,
+            "beta_warmup": 0.8,
+            "uniformity_from": 0.45,
+            "n_evaluations": 8,
+            "evaluation_draws": 200_000,
+            "checkpoint_every": 200,
+        },
+        "cpu": {"epochs": 80, "batch_size": 512},
+        "gpu": {"epochs": 106, "batch_size": 64, "learning_rate": 1e-3, "n_models": 32, "evaluation_draws": 10_000_000},
+    },
+    default_variant="calibrated",
+    suite="ternary-vae",
+)

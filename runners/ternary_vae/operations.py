@@ -1,0 +1,62 @@
+"""The data: all 3^9 ternary operations. An operation is nine trits 0..2; its id is sum of trit_i * 3^i, a perfect hash.
+
+The split is by operation and disjoint by construction; its digest says which operations a model was trained on.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+N_TRITS = 9
+N_OPERATIONS = 3**N_TRITS
+N_TRAIN, N_VAL = 15_746, 1_968
+
+
+@dataclass(frozen=True)
+class Split:
+    """Operation ids for training, validation and test: 80, 10 and 10 percent, no id twice."""
+
+    train: Tensor
+    val: Tensor
+    test: Tensor
+
+    def n_shared(self) -> int:
+        """Return how many ids of validation and test are in the training set (or in each other): 0, or it is a leak."""
+        train, val, test = (set(ids.tolist()) for ids in (self.train, self.val, self.test))
+        return len(train & val) + len(train & test) + len(val & test)
+
+    def digest(self) -> str:
+        """Return the sha256 of the three id lists, sorted: two runs with one digest saw the same operations."""
+        parts = (np.sort(ids.numpy()).astype("<i8").tobytes() for ids in (self.train, self.val, self.test))
+        return hashlib.sha256(b"|".join(parts)).hexdigest()
+
+
+def split_operations(seed: int) -> Split:
+    """Return the split that belongs to a seed."""
+    ids = torch.from_numpy(np.random.default_rng([seed, 19_683]).permutation(N_OPERATIONS))
+    return Split(ids[:N_TRAIN], ids[N_TRAIN : N_TRAIN + N_VAL], ids[N_TRAIN + N_VAL :])
+
+
+def all_operations() -> Tensor:
+    """Return every operation in the order of its id: (19683, 9) of 0, 1, 2."""
+    return trits_of(torch.arange(N_OPERATIONS))
+
+
+def trits_of(ids: Tensor) -> Tensor:
+    """Return the trits (…, 9) of operation ids (…)."""
+    powers = 3 ** torch.arange(N_TRITS, device=ids.device)
+    return (ids[..., None] // powers) % 3
+
+
+def ids_of(trits: Tensor) -> Tensor:
+    """Return the operation ids (…) of trits (…, 9)."""
+    powers = 3 ** torch.arange(N_TRITS, device=trits.device)
+    return (trits * powers).sum(-1)
+
+
+def as_input(trits: Tensor) -> Tensor:
+    """Return trits as a network reads them: -1, 0, 1."""
+    return trits.float() - 1.0
