@@ -20,11 +20,12 @@ from textual.screen import Screen
 from registry.errors import HoldfastError
 from tui import acts, theme
 from tui.actions import MODES, bindings, keymap_problems
+from tui.facts import Status
 from tui.jobs import Jobs, JobState, Work
 from tui.memory import recall, remember, state_file
 from tui.messages import JobEnded, JobProgressed, RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
 from tui.screens.base import RegistryScreen
-from tui.snapshots import Status, Store
+from tui.snapshots import Store
 from tui.text import clean
 from tui.watch import Watcher
 

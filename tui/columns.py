@@ -14,7 +14,7 @@ from tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
     from registry.queries import MetricSummary, RunSummary
-    from tui.snapshots import Group
+    from tui.facts import Group
 
 BASIS_SIGNS = {"measured": "", "sampled": "~", "estimated": "≈"}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from registry.errors import HoldfastError
-from tui.snapshots import Opened, Status
+from tui.facts import Opened, Status
 
 if TYPE_CHECKING:
     from tui.jobs import JobState

@@ -7,9 +7,10 @@ from rich.text import Text
 from registry import clock
 from registry.cli.output import out
 from tui import columns
+from tui.facts import RunsIndex, RunsQuery, Status
 from tui.headlines import headlines
 from tui.marks import SEVERITY
-from tui.snapshots import RunsIndex, RunsQuery, Status, Store
+from tui.snapshots import Store
 from tui.text import clean, count
 
 MAX_RUNS = 20

@@ -4,173 +4,44 @@ The store behind it (sqlmodel and all) is imported on the first question, after 
 """
 
 import os
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
+from tui.arranging import common_primary, differing, grouped, log_lines, over_epochs
 from tui.charts import Curve
+from tui.facts import (
+    Compared,
+    Custody,
+    DatasetSnapshot,
+    Live,
+    LiveRun,
+    LogTail,
+    Opened,
+    Preview,
+    RemoteState,
+    RunsIndex,
+    RunsQuery,
+    Status,
+)
 from tui.series import Sketches, curve_of
-from tui.text import clean, number, sparkline
+from tui.text import number, sparkline
 from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
     from registry.alerts import Alert
-    from registry.comparison import Comparison, Spread
-    from registry.copies.overview import ArtifactCustody
     from registry.database import Database
-    from registry.queries import MetricSummary, RunDetail, RunSummary
+    from registry.queries import RunDetail, RunSummary
 
 PAGE_ROWS = 200
 N_SPARK = 12
 MAX_CUSTODY = 1000
 MAX_GROUPED = 2000
-SEED_PARAMS = ("seed", "random_seed", "data_seed", "seeds")
 MAX_LIVE = 100
 LOG_TAIL_BYTES = 256 * 1024
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-
-
-@dataclass(frozen=True)
-class RunsQuery:
-    """Which runs are wanted, and in what order."""
-
-    filter: str = ""
-    sort_by: str = "started"
-    descending: bool | None = None
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that belong together, in the order of the list, and the spread of each metric over them."""
-
-    label: str
-    ids: tuple[str, ...]
-    spreads: "dict[str, Spread]"
-
-
-@dataclass(frozen=True)
-class RunsIndex:
-    """The runs that match, in order, without their rows; `metrics` are the names there are, most used first."""
-
-    query: RunsQuery
-    ids: tuple[str, ...] = ()
-    n_total: int = 0
-    metrics: tuple[str, ...] = ()
-    params: tuple[str, ...] = ()
-    n_experiments: int = 0
-    primary: str | None = None
-    goal: str | None = None
-    """The goal of the metric that the runs are sorted by, if it has one."""
-    rows: "dict[str, RunSummary]" = field(default_factory=dict)
-    """The rows of the first page, or of all where there are groups."""
-    groups: "tuple[Group, ...]" = ()
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the bars of every screen say."""
-
-    alerts: "tuple[Alert, ...]" = ()
-    n_running: int = 0
-    n_runs: int = 0
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The registry is open: where it is, and what registry.toml says about keys."""
-
-    url: str
-    keys: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Preview:
-    """One run beside the table: its row, the curves of one metric, what differs from the baseline."""
-
-    run_id: str
-    metric: str | None
-    curves: tuple[Curve, ...]
-    summary: "RunSummary"
-    differing: tuple[tuple[str, str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class LogTail:
-    """The end of a run's output, cleaned; `note` says why there is none."""
-
-    lines: tuple[str, ...] = ()
-    n_hidden_bytes: int = 0
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Runs side by side: params and metrics, the verdict of each gate per run, and one chart."""
-
-    comparison: "Comparison"
-    gates: dict[str, tuple[str, ...]]
-    tones: dict[str, str]
-    n_gone: int = 0
-
-
-@dataclass(frozen=True)
-class RemoteState:
-    """One remote: what it is, what the last look at it found, what it holds."""
-
-    name: str
-    url: str
-    domain: str
-    klass: str
-    trust: str
-    probe: str
-    probed_at: float | None
-    n_copies: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Custody:
-    """Where the copies are: remotes, artifacts with their copies, and how many there are in all."""
-
-    remotes: tuple[RemoteState, ...]
-    artifacts: "tuple[ArtifactCustody, ...]"
-    n_artifacts: int
-    n_unsafe: int
-    require_other_domain: bool
-    free_bytes: dict[str, int | None]
-
-
-@dataclass(frozen=True)
-class DatasetSnapshot:
-    """One data set version: all that is known of it (None: it is not registered), and what hangs on it."""
-
-    about: dict[str, Any] | None
-    impact: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Live:
-    """What runs now, and what ended last."""
-
-    runs: "tuple[RunSummary, ...]"
-    last_ended: "RunSummary | None"
-
-
-@dataclass(frozen=True)
-class LiveRun:
-    """One running run: a chart, all its metrics, the end of its output."""
-
-    run_id: str
-    figure: Figure
-    metrics: "tuple[MetricSummary, ...]"
-    log: LogTail
 
 
 class Store:
@@ -294,7 +165,7 @@ class Store:
         rows = self.rows(ids if query.group else ids[:PAGE_ROWS])
         return RunsIndex(
             query, tuple(ids), n_total, names, params, len({row.experiment for row in rows.values()}),
-            _common_primary(rows.values()), goal, rows, grouped(rows, ids, query.group),
+            common_primary(rows.values()), goal, rows, grouped(rows, ids, query.group),
         )  # fmt: skip
 
     def rows(self, ids: Sequence[str], metrics: Sequence[str] | None = None) -> "dict[str, RunSummary]":
@@ -331,7 +202,7 @@ class Store:
         name = metric if metric in summary.metrics else primary.name if primary else next(iter(summary.metrics), None)
         shown = [row for row in (rows.get(key) for key in (run_id, *others)) if row is not None]
         curves = self.curves([(row.id, row.name) for row in shown], name, n_columns) if name else ()
-        return Preview(run_id, name, curves, summary, _differing(summary, rows.get(baseline or "")))
+        return Preview(run_id, name, curves, summary, differing(summary, rows.get(baseline or "")))
 
     def curves(
         self, runs: Sequence[tuple[str, str]], metric: str, n_columns: int, x: str = "step"
@@ -365,7 +236,7 @@ class Store:
                 continue
             curves = self.curves([(run_id, summary.name)], name, n_columns, "step" if x == "epoch" else x)
             if x == "epoch":
-                curves = _over_epochs(curves, summary.metrics.get("epoch"))
+                curves = over_epochs(curves, summary.metrics.get("epoch"))
             word = "best" if metric.goal else "last"
             at = f" @{metric.shown_step:,}" if metric.shown_step is not None else ""
             basis = "" if metric.basis == "measured" else f" {metric.basis}"
@@ -536,71 +407,5 @@ def _remote(row: Any, held: dict[str, int]) -> RemoteState:
     )  # fmt: skip
 
 
-def grouped(rows: "dict[str, RunSummary]", ids: Sequence[str], by: str) -> tuple[Group, ...]:
-    """Return runs in groups, each where its first run stood: by experiment, parent, or all parameters but the seed."""
-    from registry.comparison import group_by
-
-    if not by:
-        return ()
-    runs = [rows[run_id] for run_id in ids if run_id in rows]
-    if by == "seed":
-        return tuple(
-            Group(
-                f"{found.runs[0].experiment}: {_shared(found.params)}", tuple(r.id for r in found.runs), found.metrics
-            )
-            for found in group_by(runs, SEED_PARAMS)
-        )
-    parents = {run.parent_id for run in runs if run.parent_id}
-    members: dict[str, list[RunSummary]] = {}
-    for run in runs:
-        parent = run.parent_id or (run.id if run.id in parents else None)
-        label = run.experiment if by == "experiment" else rows[parent].name if parent in rows else parent or "no parent"
-        members.setdefault(label, []).append(run)
-    return tuple(Group(label, tuple(run.id for run in found), _spreads(found)) for label, found in members.items())
-
-
-def _spreads(runs: "list[RunSummary]") -> "dict[str, Spread]":
-    from registry.comparison import spreads_of
-
-    return spreads_of(runs)
-
-
-def _shared(params: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in params.items()) or "no parameters"
-
-
-def _common_primary(rows: "Any") -> str | None:
-    """Return the metric by which most of the runs are judged."""
-    named = Counter(metric.name for row in rows if (metric := row.primary()) is not None)
-    return named.most_common(1)[0][0] if named else None
-
-
 def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def log_lines(text: str) -> tuple[str, ...]:
-    """Return output as lines of text: escape sequences taken out, each line as its last carriage return left it."""
-    plain = _ESCAPES.sub("", text)
-    return tuple(clean(line.rstrip("\r").rpartition("\r")[2]) for line in plain.rstrip("\n").split("\n"))
-
-
-def _over_epochs(curves: tuple[Curve, ...], epoch: "MetricSummary | None") -> tuple[Curve, ...]:
-    if epoch is None or not epoch.last_step or not epoch.last:
-        return curves
-    scale = epoch.last / epoch.last_step
-    return tuple(
-        replace(c, xs=tuple(x * scale for x in c.xs), bad_xs=tuple(x * scale for x in c.bad_xs)) for c in curves
-    )
-
-
-def _differing(run: "RunSummary", baseline: "RunSummary | None") -> tuple[tuple[str, str, str], ...]:
-    """Return `(parameter, the run's value, the baseline's value)` for those that differ; all without a baseline."""
-    if baseline is None or baseline.id == run.id:
-        return tuple((key, str(value), "") for key, value in run.params.items())
-    keys = sorted({*run.params, *baseline.params})
-    return tuple(
-        (key, str(run.params.get(key, "–")), str(baseline.params.get(key, "–")))
-        for key in keys
-        if run.params.get(key) != baseline.params.get(key)
-    )

@@ -1,5 +1,6 @@
 """Alerts: everything true now that a person should know, the gravest first, with what ends each of them."""
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,6 +29,9 @@ COLUMNS = (
     Column("since", "Since", align="right", minimum=6, maximum=8),
 )
 
+_RUN_FOLDER = re.compile(r"\bruns/[^/\s]+/")
+"""The list leaves it out: the message names the run anyway, and the detail has the whole path."""
+
 
 class AlertsScreen(RegistryScreen):
     """The list of alerts, and in full the one under the cursor."""
@@ -45,7 +49,7 @@ class AlertsScreen(RegistryScreen):
     def compose_body(self) -> ComposeResult:
         """A caption, the list, the chosen alert in full."""
         yield Static(classes="caption")
-        yield Table(COLUMNS, fixed=2)
+        yield Table(COLUMNS, fixed=2, opens=True)
         yield Static(id="alert-detail", classes="detail")
 
     @property
@@ -162,7 +166,8 @@ class AlertsScreen(RegistryScreen):
 
 def _line(at: int, alert: "Alert", now: float) -> Line:
     state = mark(SEVERITY, alert.severity)
-    cells = (Cell(str(state), state.tone), Cell(clean(alert.message)), Cell(ago(alert.since, now), "muted"))
+    message = _RUN_FOLDER.sub("", clean(alert.message))
+    cells = (Cell(str(state), state.tone), Cell(message), Cell(ago(alert.since, now), "muted"))
     return Line(f"{at}:{alert.code}:{alert.subject}", cells)
 
 

@@ -44,9 +44,10 @@ class Asking(_Screen):
         self._in_flight.add(question)
         self.run_worker(partial(self._answer, question, how), thread=True, group=question, name=question)
 
-    def is_asking(self, question: str) -> bool:
-        """Return whether an answer is still to come."""
-        return question in self._in_flight
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._in_flight or self._waiting)
 
     def _answer(self, question: str, how: Callable[[Store], Any]) -> None:
         try:

@@ -16,9 +16,10 @@ from registry.errors import HoldfastError
 from tui.actions import bindings
 from tui.charts import Curve
 from tui.columns import BASIS_SIGNS
+from tui.facts import Compared
 from tui.marks import STATUS, VERDICT, mark
 from tui.screens.base import RegistryScreen
-from tui.snapshots import Compared, Store
+from tui.snapshots import Store
 from tui.text import NOTHING, clean, count, number, signed
 from tui.widgets.chart import Chart, Figure
 from tui.widgets.table import Cell, Column, Line, ListLines, Table
@@ -116,6 +117,7 @@ class CompareScreen(RegistryScreen):
         self.metric = self.metric if self.metric in compared.comparison.metrics else self._first_metric()
         self._caption()
         self._ask_curves()
+        self.refresh_bindings()
 
     def _first_metric(self) -> str | None:
         assert self.compared is not None
@@ -205,8 +207,8 @@ class CompareScreen(RegistryScreen):
         self._ask_curves()
 
     def is_possible(self, action: str) -> bool:
-        """There is nothing to export before two runs are compared."""
-        return self.compared is not None or action != "export"
+        """There is nothing to do before two runs are compared."""
+        return self.compared is not None
 
     def action_export(self) -> None:
         """Copy the table to the clipboard or write it to a file."""

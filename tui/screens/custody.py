@@ -12,8 +12,9 @@ from registry import clock
 from registry.errors import HoldfastError
 from tui import acts
 from tui.actions import bindings
+from tui.facts import Custody
 from tui.screens.base import RegistryScreen
-from tui.snapshots import Custody, Store
+from tui.snapshots import Store
 from tui.text import clean
 from tui.views import custody as views
 from tui.widgets.table import Cell, ListLines, Table
@@ -38,7 +39,7 @@ class CustodyScreen(RegistryScreen):
         """The remotes, the artifacts, the chosen artifact in full."""
         yield Static(classes="caption")
         yield Table(views.REMOTE_COLUMNS, id="remotes")
-        yield Table(views.ARTIFACT_COLUMNS, id="artifacts", fixed=2)
+        yield Table(views.ARTIFACT_COLUMNS, id="artifacts", fixed=2, opens=True)
         yield Static(classes="detail")
 
     @property

@@ -13,8 +13,9 @@ from textual.widgets import Static
 from registry.errors import HoldfastError
 from tui import acts
 from tui.actions import bindings
+from tui.facts import DatasetSnapshot
 from tui.screens.base import RegistryScreen
-from tui.snapshots import DatasetSnapshot, Store
+from tui.snapshots import Store
 from tui.text import clean, count
 from tui.views import datasets as views
 from tui.widgets.table import Cell, ListLines, Table

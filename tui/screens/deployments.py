@@ -33,7 +33,7 @@ class DeploymentsScreen(RegistryScreen):
     def compose_body(self) -> ComposeResult:
         """A caption, the table, the chosen deployment in full."""
         yield Static(classes="caption")
-        yield Table(views.COLUMNS, fixed=2)
+        yield Table(views.COLUMNS, fixed=2, opens=True)
         yield Static(classes="detail")
 
     @property

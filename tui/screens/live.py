@@ -14,8 +14,9 @@ from textual.widgets import Static
 from registry import clock
 from registry.errors import HoldfastError
 from tui.actions import bindings
+from tui.facts import Live, LiveRun
 from tui.screens.base import RegistryScreen
-from tui.snapshots import Live, LiveRun, Store
+from tui.snapshots import Store
 from tui.text import clean, count
 from tui.views import live as views
 from tui.widgets.chart import Chart
@@ -41,7 +42,7 @@ class LiveScreen(RegistryScreen):
     def compose_body(self) -> ComposeResult:
         """A caption, the table, and of the chosen run a chart, its machine, its output."""
         yield Static(classes="caption")
-        yield Table(views.COLUMNS)
+        yield Table(views.COLUMNS, opens=True)
         with Container(classes="desk", id="live-desk"):
             with Vertical(id="live-left"):
                 yield Chart(id="live-chart")

@@ -15,8 +15,9 @@ from textual.widgets import Input, Static
 from registry import clock
 from registry.errors import HoldfastError
 from tui.actions import bindings
+from tui.facts import LogTail
 from tui.screens.base import RegistryScreen
-from tui.snapshots import LogTail, Store
+from tui.snapshots import Store
 from tui.text import clean, count
 from tui.views import run as views
 from tui.views import slices

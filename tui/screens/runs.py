@@ -17,8 +17,9 @@ from registry import clock
 from registry.errors import HoldfastError, NotFoundError, UsageError
 from tui import columns
 from tui.actions import bindings
+from tui.facts import Preview, RunsIndex, RunsQuery
 from tui.screens.base import RegistryScreen
-from tui.snapshots import PAGE_ROWS, Preview, RunsIndex, RunsQuery, Store
+from tui.snapshots import PAGE_ROWS, Store
 from tui.text import clean, count
 from tui.theme import run_tones
 from tui.widgets.preview import PreviewPane
@@ -63,7 +64,7 @@ class RunsScreen(RegistryScreen):
         yield Static(id="caption")
         yield Input(id="filter", placeholder="words, status:failed, tag:…, params.lr>1e-3, val/loss<0.3", compact=True)
         with Container(id="desk"):
-            yield Table(id="runs")
+            yield Table(id="runs", opens=True)
             yield PreviewPane(id="preview")
 
     def begin(self) -> None:

@@ -13,7 +13,7 @@ from tui.widgets.table import Cell, Column, Line
 
 if TYPE_CHECKING:
     from registry.copies.overview import ArtifactCustody
-    from tui.snapshots import Custody
+    from tui.facts import Custody
 
 PROBE = {
     "ok": Mark("✓", "reached", "ok"),

@@ -12,7 +12,7 @@ from tui.views.run import styled_mark
 from tui.widgets.table import Cell, Column, Line
 
 if TYPE_CHECKING:
-    from tui.snapshots import DatasetSnapshot
+    from tui.facts import DatasetSnapshot
 
 MAX_EXAMPLES, MAX_RUNS = 3, 30
 COLUMNS = (
@@ -36,7 +36,7 @@ def lines(datasets: Sequence[dict[str, Any]]) -> list[Line]:
             Cell(str(state), state.tone),
             Cell(f"{row['n_runs']:,}"),
             Cell(f"{row['n_records']:,}" if row["n_records"] is not None else NOTHING, "muted"),
-            Cell(size(row["size_bytes"]), "muted"),
+            Cell(size(row["size_bytes"]) if row["n_files"] else NOTHING, "muted"),
             Cell(clean(row["reason"] or ""), "bad" if bad else "muted"),
         )
         found.append(Line(row["reference"], cells, struck=row["state"] == "invalid"))

@@ -10,7 +10,7 @@ from tui.widgets.table import Cell, Column, Line
 
 if TYPE_CHECKING:
     from registry.queries import MetricSummary, RunSummary
-    from tui.snapshots import Live, LiveRun
+    from tui.facts import Live, LiveRun
 
 SILENT_AFTER_S = 30.0
 """Three heartbeats late: a person should look."""

@@ -14,7 +14,7 @@ from tui.theme import content_style
 from tui.widgets.chart import Chart, Figure
 
 if TYPE_CHECKING:
-    from tui.snapshots import Preview
+    from tui.facts import Preview
 
 MAX_PARAMS = 40
 

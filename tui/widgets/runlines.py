@@ -8,7 +8,7 @@ from tui.widgets.table import Line
 
 if TYPE_CHECKING:
     from registry.queries import RunSummary
-    from tui.snapshots import Group, RunsIndex
+    from tui.facts import Group, RunsIndex
 
 MAX_ROWS_KEPT = 4000
 HEADING = "group:"

@@ -167,8 +167,11 @@ class Table(ScrollView, can_focus=True):
             """Only what is on screen now is of interest."""
             return isinstance(message, Table.Wanted) and message.table is self.table
 
-    def __init__(self, columns: Sequence[Column] = (), *, fixed: int = 1, id: str | None = None) -> None:
+    def __init__(
+        self, columns: Sequence[Column] = (), *, fixed: int = 1, opens: bool = False, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
+        self.opens = opens
         self.columns: tuple[Column, ...] = tuple(columns)
         self.fixed = fixed
         self.sorting = Sorting()
@@ -178,6 +181,7 @@ class Table(ScrollView, can_focus=True):
         self._natural: dict[str, int] = {}
         self._widths = {column.key: column.minimum for column in self.columns}
         self._shown: list[int] | None = None
+        self._measured_width = -1
         self._strips: dict[tuple[int, bool], Strip] = {}
         self._styles: dict[tuple[str, int], Style] = {}
         self._ink: Ink | None = None
@@ -258,7 +262,7 @@ class Table(ScrollView, can_focus=True):
                     length = cell_len(cell.text) + cell_len(cell.tail)
                     natural[column.key] = min(max(natural[column.key], length), column.maximum)
         widths = self._share(dict(natural))
-        self._shown = None
+        self._shown, self._measured_width = None, self.size.width
         if widths != self._widths:
             self._widths = widths
             self._strips.clear()
@@ -320,6 +324,9 @@ class Table(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw one line of the screen: the header, a row, a line of the state text, or nothing."""
         width = self.size.width
+        if width != self._measured_width:
+            self._strips.clear()
+            self._measure()
         if y == 0:
             return self._header() if self.columns and not self.state_text else self._blank(width)
         if self.state_text:
@@ -385,6 +392,9 @@ class Table(ScrollView, can_focus=True):
     def _cell(self, cell: Cell, tone: str, width: int, align: str, state: int) -> list[Segment]:
         style = self._style(tone, state)
         left = width - cell_len(cell.tail)
+        if tone == "struck":
+            text = fit(cell.text, min(width, cell_len(cell.text)))
+            return [Segment(text, style), Segment(" " * (width - cell_len(text)), self._style("", state))]
         if not cell.tail or cell_len(cell.text) > left:
             return [Segment(fit(cell.text, width, align), style)]
         if align == "right":
@@ -477,6 +487,10 @@ class Table(ScrollView, can_focus=True):
         self._strips = {at: strip for at, strip in self._strips.items() if not at[1]}
         self._refresh_row(self.cursor)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Open is offered only where a row can be opened."""
+        return action != "choose" or (self.opens and self.n_rows > 0)
+
     def action_move(self, rows: int) -> None:
         """Move the cursor down by `rows`."""
         self.cursor += rows
@@ -512,7 +526,7 @@ class Table(ScrollView, can_focus=True):
         index = self.scroll_offset.y + event.y - 1
         if index < len(self._lines):
             self.cursor = index
-            if event.chain == 2:
+            if event.chain == 2 and self.opens:
                 self.action_choose()
 
     def _column_at(self, x: int) -> Column | None:

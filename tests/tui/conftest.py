@@ -1,0 +1,86 @@
+"""The dashboard under test: a registry built once, a frozen clock, a state folder of its own, no fault is hidden."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import tui_story
+from textual.pilot import Pilot
+
+from registry import clock
+from tui.app import Dashboard
+from tui.screens.asking import Asking
+
+Open = Callable[..., AbstractAsyncContextManager[tuple[Dashboard, Pilot[None]]]]
+
+
+@pytest.fixture(autouse=True)
+def _own_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults are raised instead of shown, and nothing is remembered from one test to the next."""
+    monkeypatch.setenv("REGISTRY_DEBUG", "1")
+    monkeypatch.setenv("REGISTRY_USER", "lab")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("NO_COLOR", "REGISTRY_DB", "REGISTRY_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a registry with a small story in it; to be read only."""
+    folder = tmp_path_factory.mktemp("story")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGISTRY_USER", "lab")
+        tui_story.build(folder)
+    return folder
+
+
+@pytest.fixture
+def own_story(story: Path, tmp_path: Path) -> Path:
+    """A copy of the story that may be changed; its remote still lies where it was."""
+    return Path(shutil.copytree(story, tmp_path / "registry"))
+
+
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """The clock stands at the time of the story."""
+    with clock.frozen(tui_story.NOW):
+        yield
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, size: tuple[int, int] = (100, 30), *, view_only: bool = False
+) -> AsyncIterator[tuple[Dashboard, Pilot[None]]]:
+    app = Dashboard(str(folder / "runs.db"), view_only=view_only)
+    app.theme = "holdfast-deep"
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.status is not None or app.trouble is not None)
+        await settle(app, pilot)
+        yield app, pilot
+
+
+@pytest.fixture
+def open_dashboard() -> Open:
+    """Open the dashboard over a folder and wait until everything it asked for is on the screen."""
+    return opened
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until something holds."""
+    for _ in range(int(seconds / 0.02)):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to hold")
+
+
+async def settle(app: Dashboard, pilot: Pilot[None]) -> None:
+    """Wait until no question is open, no preview is due and every answer is shown."""
+    quiet = 0
+    while quiet < 3:
+        await pilot.pause(0.05)
+        screen = app.screen
+        busy = isinstance(screen, Asking) and (screen.is_busy or getattr(screen, "is_about_to_ask", False))
+        quiet = 0 if busy or app.jobs.running else quiet + 1
