@@ -34,7 +34,12 @@ class Output:
         """The rich console of stdout; wide when it is no terminal, so that nothing is cut for a pipe."""
         from rich.console import Console
 
-        return self._console(Console)
+        class PipedConsole(Console):
+            def on_broken_pipe(self) -> None:
+                """Leave it to the command: a reader that has seen enough (`| head`) is no failure."""
+                raise BrokenPipeError
+
+        return self._console(PipedConsole)
 
     @cached_property
     def errors(self) -> "Console":

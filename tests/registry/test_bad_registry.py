@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -187,3 +188,12 @@ def test_verbs_that_do_not_exist_suggest_the_nearest(cli):
     assert "did you mean 'compare'?" in cli("compar", code=2).err
     assert "no option --nonsense" in cli("--nonsense", code=2).err
     assert "Usage: registry" in cli("--help").out
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(cli, own_folder):
+    for i in range(30):
+        registry.init(name=f"run-with-a-long-name-{i}", params={f"p{j}": j for j in range(200)}).finish()
+    cli("ls")
+    command = f"{sys.executable} -m registry compare | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
