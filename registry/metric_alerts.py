@@ -105,8 +105,13 @@ SELECT s.run_id, r.name AS run_name, r.status, s.name, s.basis, s.count, s.non_f
 FROM looked_at JOIN run r ON r.id = looked_at.id JOIN experiment e ON e.id = r.experiment_id
 JOIN metric_series s ON s.run_id = r.id
 LEFT JOIN metric_definition d ON d.run_id = s.run_id AND d.name = s.name
-WHERE r.deleted_at IS NULL ORDER BY s.run_id, s.name, s.basis
+WHERE r.deleted_at IS NULL AND (s.non_finite > 0 OR d."primary" OR s.name = e.primary_metric
+ OR lower(s.name) LIKE '%val%' OR lower(s.name) LIKE '%test%' OR lower(s.name) LIKE '%dev%'
+ OR lower(s.name) LIKE '%holdout%' OR lower(s.name) LIKE '%ood%'
+ OR EXISTS (SELECT 1 FROM metric_series o WHERE o.run_id = s.run_id AND o.name = s.name AND o.basis <> s.basis))
+ORDER BY s.run_id, s.name, s.basis
 """
+"""Series that may have a story: held-out ones by name (`HELD_OUT` decides), primary ones, and odd ones."""
 
 
 def metric_alerts(session: Session, now: float, settings: Settings) -> list[Alert]:
