@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -142,22 +143,36 @@ class Database:
             return not sqlalchemy.inspect(connection).get_table_names()
 
     def _create(self) -> None:
-        if not self._is_empty():
-            raise RegistryUnusableError(f"{self.shown} is a database, but no registry")
-        if self.is_sqlite:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
+        """Make every table, unless another process was quicker. Raises when the database is another program's."""
+        if self.is_sqlite and self._is_empty():
+            self._switch_to_wal()
         with self.write() as session:
             server = session.connection()
             if not self.is_sqlite:
                 server.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
-            if sqlalchemy.inspect(server).has_table("alembic_version"):
+            tables = sqlalchemy.inspect(server).get_table_names()
+            if "alembic_version" in tables:
                 return
+            if tables:
+                raise RegistryUnusableError(f"{self.shown} is a database, but no registry")
             SQLModel.metadata.create_all(server)
             server.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
             server.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
             session.add(registry.tables.Meta(key="registry_id", value=os.urandom(16).hex()))
             session.add(registry.tables.Meta(key="created_at", value=str(clock.now())))
+
+    def _switch_to_wal(self) -> None:
+        """Put an empty file into WAL mode for good; SQLite does not wait by itself when others do the same."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        with contextlib.closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as connection:
+            while True:
+                try:
+                    connection.execute("PRAGMA journal_mode=WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
 
     def _migrate(self, revision: str | None) -> None:
         if revision is None:
