@@ -6,6 +6,7 @@ from typing import Any
 from registry import queries
 from registry.catchup import catch_up
 from registry.database import Database, open_database
+from registry.deployments import live_deployments
 from registry.selectors import select_run
 
 
@@ -47,6 +48,15 @@ class Registry:
         with self.database.read() as session:
             found = select_run(session, words)
             return [(point.step, point.value) for point in queries.history(session, found.id, metric)]
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """Return what serves each target now, in the shape of `registry deployments --json`."""
+        with self.database.read() as session:
+            return live_deployments(session, self.database.settings)
+
+    def data_version(self) -> int:
+        """Return a number that changes whenever another process has written; costs microseconds."""
+        return self.database.data_version()
 
 
 def open(url: str | None = None) -> Registry:

@@ -23,13 +23,20 @@ from runners.training.checkpoints import save_bytes
 TOKEN = "correct-horse-battery-staple"
 
 
-def make_run(name: str, seed: int) -> None:
-    """Record a run whose best checkpoint is an untrained dual VAE of this seed."""
-    torch.manual_seed(seed)
+def make_run(name: str, content: bytes, accuracy: float, family: str = "ternary_vae") -> None:
+    """Record a run whose best checkpoint has these bytes."""
     path = Path(f"{name}.safetensors")
-    path.write_bytes(save_bytes(DualVae().state_dict(), {"family": "ternary_vae"}))
-    with registry.init(experiment="e", name=name, params={"family": "ternary_vae"}) as run:
+    path.write_bytes(content)
+    with registry.init(experiment="e", name=name, params={"family": family}) as run:
+        run.define_metric("accuracy", goal="max", primary=True)
         run.log_artifact(path, role="best", step=1)
+        run.log_evaluation(artifact="best", metrics={"accuracy": accuracy})
+
+
+def weights(seed: int) -> bytes:
+    """Return an untrained dual VAE of this seed."""
+    torch.manual_seed(seed)
+    return save_bytes(DualVae().state_dict(), {"family": "ternary_vae"})
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def two_runs(cli):
     cli("init")
     cli("remote", "add", "vault", "vault")
     for seed, name in enumerate(("one", "two")):
-        make_run(name, seed)
+        make_run(name, weights(seed), accuracy=0.5 + seed / 10)
         cli("copy", name, "--to", "vault")
     cli("promote", "one")
     return cli
@@ -110,9 +117,8 @@ def test_it_answers_typed_requests_and_refuses_others(two_runs):
         assert len(health["digest"]) == 64 and health["since"]
         status, answer = server.ask("/predict", {"n": 5, "vae": "A", "seed": 3})
         assert status == 200 and len(answer["ids"]) == 5
-        assert all(
-            sum((trit + 1) * 3**i for i, trit in enumerate(t)) == n for n, t in zip(answer["ids"], answer["trits"])
-        )
+        numbers = [sum((trit + 1) * 3**place for place, trit in enumerate(trits)) for trits in answer["trits"]]
+        assert numbers == answer["ids"]
         assert server.ask("/predict", {"n": 5, "vae": "A", "seed": 3})[1] == answer
         assert server.ask("/schema")[1]["predict"]["request"]["properties"]["n"]["maximum"] == 10_000
         for wrong in ({"n": 0}, {"n": "many"}, {"vae": "C"}, {"unknown": 1}, [], b"{", b"\xff"):
@@ -167,9 +173,7 @@ def test_a_deployment_that_cannot_be_served_leaves_the_old_one_answering(two_run
         server.wait_for(run_name="two")
         Path("one.safetensors").write_bytes(b"no weights")
         cli("rollback", "production", code=None)
-        with registry.init(experiment="e", name="three", params={"family": "ternary_vae"}) as run:
-            Path("three.safetensors").write_bytes(b"no weights either")
-            run.log_artifact("three.safetensors", role="best", step=1)
+        make_run("three", b"no weights either", accuracy=0.9)
         cli("copy", "three", "--to", "vault")
         cli("promote", "three")
         found = server.wait_for(status="behind")
@@ -204,9 +208,7 @@ def test_nothing_deployed_a_taken_port_and_a_family_without_endpoint(two_runs):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert refused("production", "--port", str(taken.getsockname()[1]))[0] == 5
-    with registry.init(experiment="e", name="other", params={"family": "unheard-of"}) as run:
-        Path("other.bin").write_bytes(b"x")
-        run.log_artifact("other.bin", role="best", step=1)
+    make_run("other", b"x", accuracy=0.9, family="unheard-of")
     cli("copy", "other", "--to", "vault")
     cli("promote", "other", "--to", "elsewhere")
     code, words = refused("elsewhere")
