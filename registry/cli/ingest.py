@@ -1,6 +1,7 @@
 """`registry watch`, `import` and `export`: logs and other trackers' runs come in, runs go out."""
 
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,10 +9,12 @@ import typer
 
 from registry.cli.context import context
 from registry.cli.output import out
-from registry.errors import UsageError
+from registry.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from registry.database import Database
     from registry.ingest.engine import Look
+    from registry.settings import Settings
 
 
 def watch(
@@ -46,6 +49,51 @@ def watch(
         out.warn(f"watching {', '.join(map(str, folders))}; stop with Ctrl-C")
     interval_s = db.settings.ingest.rescan_interval_s
     watch_folders(engine, folders, rescan_interval_s=interval_s, stop=threading.Event(), told=_tell, complain=out.warn)
+
+
+def import_(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Stores, folders, logs, reports.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be recorded; record nothing.")] = False,
+) -> None:
+    """Take over runs of other trackers: MLflow, W&B, TensorBoard, trackio, DVCLive, Sacred, Hugging Face, CSV, reports.
+
+    The source is only read. Asked again, only what is new is recorded.
+    """
+    from registry.importers.sources import foresee_source, import_source
+
+    if dry_run:
+        known, settings = _what_is_known()
+        imported = [foresee_source(known, source, settings) for source in sources]
+    else:
+        db = context().db(create=True)
+        imported = [import_source(db, source) for source in sources]
+    if context().json:
+        out.json([{**asdict(run), "source": str(one.source), "kind": one.kind} for one in imported for run in one.runs])
+        return
+    for one in imported:
+        for line in one.explanation:
+            out.line(line)
+        rows = [
+            [run.run_id, run.name, run.verdict, f"{run.n_points:,}", run.n_artifacts, len(run.missing)]
+            for run in one.runs
+        ]
+        heads = ["id", "name", "verdict", "points", "artifacts", "missing"]
+        out.table(heads, rows, title=f"{one.source} ({one.kind})", numeric=heads[3:])
+        for run in one.runs:
+            for missing in run.missing:
+                out.warn(f"{run.name}: missing: {missing}")
+
+
+def _what_is_known() -> "tuple[Database | None, Settings]":
+    """Return the registry if there is one, and its settings: a dry run makes none."""
+    from registry.places import registry_url, root_folder
+    from registry.settings import load_settings
+
+    try:
+        db = context().db()
+    except NotFoundError:
+        return None, load_settings(root_folder(registry_url(context().db_url)))
+    return db, db.settings
 
 
 TARGETS = ("json", "jsonl", "csv", "md", "tex")

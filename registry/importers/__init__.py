@@ -47,7 +47,9 @@ class ForeignRun:
 class Importer(Protocol):
     """One kind of source."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the source is called."""
 
     def recognises(self, source: Path) -> bool:
         """Return whether `source` (a file or folder) is of this kind; reads little and never writes."""
@@ -79,7 +81,7 @@ def _record_one(db: Database, run: ForeignRun, *, dry_run: bool) -> Recorded:
     assert isinstance(start, events.Start)
     run_id = run_id_of(run.foreign_id)
     start.run, start.foreign_id, start.source = run_id, run.foreign_id, "import"
-    artifacts, missing = _hash_files(run.files, start.at)
+    artifacts, missing = hash_files(run.files, start.at)
     batch: list[events.AnyEvent] = [run.events[0], *artifacts, *run.events[1:]]
     parts = _parts(db, run, batch) if run.part else {}
     if parts:
@@ -129,8 +131,8 @@ def _replace(
     session.add(cursor)
 
 
-def _hash_files(files: Iterable[ForeignFile], at: float) -> tuple[list[events.AnyEvent], list[str]]:
-    """Return an Artifact event for each file that could be hashed, and the rest with the reason why not."""
+def hash_files(files: Iterable[ForeignFile], at: float) -> tuple[list[events.AnyEvent], list[str]]:
+    """Return an Artifact event for each file that could be hashed, and for the others the reason why not."""
     found: list[events.AnyEvent] = []
     missing = []
     for file in files:

@@ -87,6 +87,18 @@ class Engine:
             if self._is_due(candidate, files, settle=settle):
                 self._read(candidate, files, root, result, settle=settle)
 
+    def found(self, roots: Iterable[Path]) -> list[tuple[Candidate, str]]:
+        """Return the candidates below the folders that are runs on record, with their run's id."""
+        with self.db.read() as session:
+            rows = session.exec(select(LogCursor.candidate, LogCursor.run_id).where(col(LogCursor.run_id).is_not(None)))
+            run_ids = {key: run_id for key, run_id in rows if run_id}
+        found = []
+        for root in roots:
+            absolute = Path(os.path.abspath(root))
+            candidates = self.candidates(absolute, scan(absolute, self.db.settings.ingest.ignore).files)
+            found += [(candidate, run_ids[candidate.key]) for candidate in candidates if candidate.key in run_ids]
+        return found
+
     def glance(self, paths: Iterable[str]) -> Look | None:
         """Read the runs to which these changed files belong; None when one of them is new and a whole look is due."""
         changed = [path for path in paths if may_hold(os.path.basename(path))]

@@ -4,6 +4,8 @@ thrown away."""
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,9 @@ class FilePreview:
 class RunPreview:
     """One run as it would be recorded."""
 
+    id: str
+    foreign_id: str
     name: str
-    experiment: str
     status: str
     evidence: str
     params: dict[str, Any]
@@ -78,12 +81,19 @@ def look_ahead(path: Path, settings: Settings) -> Preview:
         raise NotFoundError(f"no file {path}")
     if not path.is_file() and not path.is_dir():
         raise UsageError(f"{path} is neither a file nor a folder")
-    with tempfile.TemporaryDirectory(prefix="registry-preview-") as scratch:
-        db = open_database(str(Path(scratch, "runs.db")), create=True)
+    with scratch_registry(settings) as db:
+        Engine(db).look([path], settle=True)
+        return _collect(db)
+
+
+@contextmanager
+def scratch_registry(settings: Settings) -> Iterator[Database]:
+    """Yield a registry with these settings that is thrown away afterwards."""
+    with tempfile.TemporaryDirectory(prefix="registry-scratch-") as folder:
+        db = open_database(str(Path(folder, "runs.db")), create=True)
         try:
             db.__dict__["settings"] = settings
-            Engine(db).look([path], settle=True)
-            return _collect(db)
+            yield db
         finally:
             db.close()
 
@@ -100,8 +110,9 @@ def _collect(db: Database) -> Preview:
             params = session.exec(select(Param).where(Param.run_id == row.id).order_by(col(Param.key)))
             runs.append(
                 RunPreview(
+                    id=row.id,
+                    foreign_id=row.foreign_id or "",
                     name=row.name,
-                    experiment=own[0].candidate if own else "",
                     status=row.status,
                     evidence=row.evidence,
                     params={param.key: json.loads(param.value) for param in params},

@@ -24,7 +24,7 @@ from registry.ingest.grammar import LineFormat
 from registry.ingest.group import Candidate, Source, family_of
 from registry.ingest.identify import BINARY, HEAD_BYTES, identify
 from registry.ingest.merge import Holder, Roles
-from registry.ingest.records import Identity, Inputs, Record, Remark, State, Values
+from registry.ingest.records import Identity, Inputs, Pointer, Record, Remark, State, Values
 from registry.ingest.replay import Stored, unseen
 from registry.ingest.runs import forget_points, run_id_of
 from registry.projection import Projector
@@ -346,6 +346,10 @@ class Reading:
                 file.facts["identity"] = {
                     key: value for key in record.__struct_fields__ if (value := getattr(record, key))
                 }
+            elif type(record) is Pointer:
+                pointers = file.facts.setdefault("pointers", [])
+                if [record.role, record.place, record.step] not in pointers:
+                    pointers.append([record.role, record.place, record.step])
             elif type(record) is Remark:
                 file.facts.setdefault("remarks", {})[record.text] = record.level
             else:

@@ -7,8 +7,6 @@ import msgspec
 State = dict[str, Any]
 """Everything a parser remembers between two lines; survives `json.dumps` and `json.loads` unchanged."""
 
-MEASURED_AXES = ("step", "epoch")
-
 
 class Values(msgspec.Struct):
     """Measured values that belong together.
@@ -69,7 +67,15 @@ class Remark(msgspec.Struct):
     level: str = "info"
 
 
-Record = Values | Inputs | Ended | Total | Identity | Remark
+class Pointer(msgspec.Struct):
+    """A file or folder of the run that the log names: its role, where it should be, the step it was taken at."""
+
+    role: str
+    place: str
+    step: int | None = None
+
+
+Record = Values | Inputs | Ended | Total | Identity | Remark | Pointer
 
 
 class Line:

@@ -8,7 +8,7 @@ import yaml
 from registry.ingest import decode
 from registry.ingest.fileformat import FileFormat
 from registry.ingest.numbers import to_number
-from registry.ingest.records import Ended, Identity, Inputs, Record, Remark, State, Values
+from registry.ingest.records import Ended, Identity, Inputs, Pointer, Record, Remark, State, Values
 
 _STATUS = {
     "1": ("running", "RUNNING"), "2": ("running", "SCHEDULED"), "3": ("finished", "FINISHED"),
@@ -65,6 +65,8 @@ def meta_records(meta: dict[str, Any]) -> list[Record]:
             started_at=started_at / 1000.0 if isinstance(started_at, int) else None,
         )
     ]
+    if meta.get("artifact_uri"):
+        records.append(Pointer("report", str(meta["artifact_uri"])))
     status = _STATUS.get(str(meta.get("status")))
     if status is not None:
         records.append(Ended(0, status[0], f"meta.yaml: status {status[1]}", binding=True))  # type: ignore[arg-type]

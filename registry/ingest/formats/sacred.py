@@ -5,7 +5,7 @@ from typing import Any
 
 from registry.ingest.formats.documents import DocumentFormat
 from registry.ingest.numbers import as_metric
-from registry.ingest.records import Ended, Identity, Record, Values
+from registry.ingest.records import Ended, Identity, Pointer, Record, Values
 
 _STATUS = {
     "COMPLETED": "finished",
@@ -51,6 +51,10 @@ def _run(_name: str, document: Any) -> list[Record] | None:
     if document.get("heartbeat"):
         evidence += f", heartbeat {document['heartbeat']}"
     found.append(Ended(0, status, evidence, binding=True))  # type: ignore[arg-type]
+    for artifact in document.get("artifacts") or []:
+        place = artifact.get("name") if isinstance(artifact, dict) else artifact
+        if isinstance(place, str):
+            found.append(Pointer("report", place))
     result = as_metric(document.get("result"))
     if result is not None:
         found.append(Values(0, {"result": result}, axis="final"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from registry.ingest.formats.documents import DocumentFormat
 from registry.ingest.numbers import as_metric
-from registry.ingest.records import Ended, Inputs, Record, Total, Values
+from registry.ingest.records import Ended, Inputs, Pointer, Record, Total, Values
 
 _PARAMS = ("max_steps", "num_train_epochs", "train_batch_size", "logging_steps", "eval_steps", "save_steps")
 _COUNTS = frozenset({"step", "epoch"})
@@ -27,6 +27,11 @@ def records(_name: str, document: Any) -> list[Record] | None:
         if values:
             found.append(Values(0, values, step if isinstance(step, int) else None))
     found.append(Inputs({key: document[key] for key in _PARAMS if document.get(key) is not None}))
+    if isinstance(document.get("best_model_checkpoint"), str):
+        best_step = document.get("best_global_step")
+        found.append(
+            Pointer("best", document["best_model_checkpoint"], best_step if isinstance(best_step, int) else None)
+        )
     found += _end(document)
     return found
 

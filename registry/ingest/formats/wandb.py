@@ -20,7 +20,7 @@ HEADER_BYTES = 7
 BLOCK_BYTES = 32768
 CHUNK_HEADER_BYTES = 7
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
-_HISTORY, _OUTPUT_RAW, _RUN, _EXIT, _CONFIG = 2, 13, 17, 18, 5
+_HISTORY, _CONFIG, _ARTIFACT, _OUTPUT_RAW, _RUN, _EXIT = 2, 5, 8, 13, 17, 18
 _INTERNAL = frozenset({"_step", "_timestamp", "_runtime", "_wandb"})
 
 
@@ -91,6 +91,8 @@ def _record(state: State, payload: bytes, offset: int) -> list[Record]:
             return _run(message)
         if number == _CONFIG:
             return [Inputs(_config(message))]
+        if number == _ARTIFACT:
+            return _artifact(message)
         if number == _EXIT:
             return [_exit(message, offset)]
         if number == _OUTPUT_RAW:
@@ -178,6 +180,15 @@ def _git(message: bytes) -> dict[str, Any]:
 
 def _config(message: bytes) -> dict[str, Any]:
     return flatten(_items(message, 1))
+
+
+def _artifact(message: bytes) -> list[Record]:
+    """An artifact that the run logged: its files lie in W&B's store, so here it is only named."""
+    parts = {number: value for number, _wire, value in fields(message)}
+    if parts.get(5) is None:
+        return []
+    kind = as_text(parts.get(4, b""))
+    return [Remark(f"W&B artifact {as_text(parts[5])} ({kind or 'no type'}): no copy of it was seen here", "warning")]
 
 
 def _exit(message: bytes, offset: int) -> Ended:
