@@ -62,12 +62,14 @@ def ticks(low: float, high: float, n: int) -> list[float]:
     """Return about `n` round numbers from `low` to `high` (steps of 1, 2 or 5 times a power of ten)."""
     if not high > low or n < 1:
         return [low]
-    raw = (high - low) / n
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    found = [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
-    return found if len(found) > 1 else ticks(low, high, n + 1)
+    for n_wanted in (n, n + 1, n + 2):
+        raw = (high - low) / n_wanted
+        power = 10.0 ** math.floor(math.log10(raw))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+        whole = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        if 1 < len(whole) <= 4 * n_wanted:
+            return [k * step for k in whole]
+    return [low, high]
 
 
 def log_ticks(low: float, high: float, n: int) -> list[float]:

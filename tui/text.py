@@ -22,7 +22,6 @@ def clean(value: object) -> str:
     text = str(value).translate(_CONTROLS)
     if text.isascii():
         return text
-    text = text.encode("utf-8", "replace").decode("utf-8")
     return "".join("\ufffd" if unicodedata.category(char) in ("Cs", "Co", "Cn", "Zl", "Zp") else char for char in text)
 
 

@@ -29,7 +29,7 @@ COLUMNS = (
     Column("since", "Since", align="right", minimum=6, maximum=8),
 )
 
-_RUN_FOLDER = re.compile(r"\bruns/[^/\s]+/")
+_RUN_FOLDER = re.compile(r"^\w+ runs/[^/\s]+/")
 """The list leaves it out: the message names the run anyway, and the detail has the whole path."""
 
 

@@ -53,7 +53,7 @@ class LogView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Draw one line."""
-        width, base = self.size.width, self.rich_style
+        width, base = self.scrollable_content_region.width, self.rich_style
         at = self.scroll_offset.y + y
         if at >= len(self._lines):
             return Strip.blank(width, base)

@@ -105,6 +105,16 @@ class Sorting(NamedTuple):
 class Table(ScrollView, can_focus=True):
     """Rows and columns with a cursor, marks, a pinned row and a header that can be clicked."""
 
+    DEFAULT_CSS = """
+    Table {
+        height: 1fr;
+        width: 1fr;
+        scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
+        overflow-x: hidden;
+        overflow-y: auto;
+    }
+    """
     BINDINGS: ClassVar[list[BindingType]] = bindings("table")
     cursor: reactive[int] = reactive(0, repaint=False)
     marked: reactive[Mapping[str, str]] = reactive(dict)
@@ -243,9 +253,14 @@ class Table(ScrollView, can_focus=True):
 
     # --- measuring
 
+    @property
+    def _room(self) -> Size:
+        """What is left for the table beside its scrollbar."""
+        return self.scrollable_content_region.size
+
     def _visible_rows(self) -> range:
         top = self.scroll_offset.y
-        return range(top, min(len(self._lines), top + max(0, self.size.height - 1)))
+        return range(top, min(len(self._lines), top + max(0, self._room.height - 1)))
 
     def _measure(self) -> None:
         """Set each column's width from its title and the rows on screen; widths only ever grow, so nothing jumps."""
@@ -262,14 +277,14 @@ class Table(ScrollView, can_focus=True):
                     length = cell_len(cell.text) + cell_len(cell.tail)
                     natural[column.key] = min(max(natural[column.key], length), column.maximum)
         widths = self._share(dict(natural))
-        self._shown, self._measured_width = None, self.size.width
+        self._shown, self._measured_width = None, self._room.width
         if widths != self._widths:
             self._widths = widths
             self._strips.clear()
 
     def _share(self, widths: dict[str, int]) -> dict[str, int]:
         """Take from the weighted columns what is too much for the screen, down to their minimum."""
-        spare = self.size.width - GUTTER + GAP - sum(widths[column.key] + GAP for column in self.columns)
+        spare = self._room.width - GUTTER + GAP - sum(widths[column.key] + GAP for column in self.columns)
         while spare < 0:
             givers = [column for column in self.columns if column.weight and widths[column.key] > column.minimum]
             if not givers:
@@ -283,7 +298,7 @@ class Table(ScrollView, can_focus=True):
         """Return the columns that fit whole, the fixed ones first."""
         if self._shown is None:
             fixed = range(min(self.fixed, len(self.columns)))
-            self._shown, left = [], self.size.width - GUTTER + GAP
+            self._shown, left = [], self._room.width - GUTTER + GAP
             for at in (*fixed, *range(self.fixed + self.first_column, len(self.columns))):
                 left -= self._widths[self.columns[at].key] + GAP
                 if left < 0 and self._shown:
@@ -292,7 +307,7 @@ class Table(ScrollView, can_focus=True):
         return self._shown
 
     def _resize_content(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._lines) + 1)
+        self.virtual_size = Size(self._room.width, len(self._lines) + 1)
 
     def on_resize(self) -> None:
         """Fit the columns to the new width."""
@@ -323,7 +338,7 @@ class Table(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of the screen: the header, a row, a line of the state text, or nothing."""
-        width = self.size.width
+        width = self._room.width
         if width != self._measured_width:
             self._strips.clear()
             self._measure()
@@ -427,13 +442,13 @@ class Table(ScrollView, can_focus=True):
         return bool(self.columns) and self._shown_columns()[-1] < len(self.columns) - 1
 
     def _finish(self, segments: list[Segment], style: Style, *, more: bool = False) -> Strip:
-        strip = Strip(segments).adjust_cell_length(self.size.width, style)
+        strip = Strip(segments).adjust_cell_length(self._room.width, style)
         if more:
-            strip = Strip.join([strip.crop(0, self.size.width - 2), Strip([Segment(" ›", self._style("accent", 0))])])
+            strip = Strip.join([strip.crop(0, self._room.width - 2), Strip([Segment(" ›", self._style("accent", 0))])])
         return strip
 
     def _state_line(self, y: int, width: int) -> Strip:
-        top = max(1, (self.size.height - len(self.state_text)) // 2)
+        top = max(1, (self._room.height - len(self.state_text)) // 2)
         if not top <= y < top + len(self.state_text):
             return self._blank(width)
         cell = self.state_text[y - top]
@@ -462,11 +477,11 @@ class Table(ScrollView, can_focus=True):
 
     def _refresh_row(self, index: int) -> None:
         line = index - self.scroll_offset.y + 1
-        if 0 < line < self.size.height:
-            self.refresh(Region(0, line, self.size.width, 1))
+        if 0 < line < self._room.height:
+            self.refresh(Region(0, line, self._room.width, 1))
 
     def _scroll_to_cursor(self) -> None:
-        height = max(1, self.size.height - 1)
+        height = max(1, self._room.height - 1)
         top = self.scroll_offset.y
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False, force=True)
@@ -497,7 +512,7 @@ class Table(ScrollView, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by whole screens."""
-        self.cursor += pages * max(1, self.size.height - 2)
+        self.cursor += pages * max(1, self._room.height - 2)
 
     def action_end(self, last: bool) -> None:
         """Move the cursor to the first or the last row."""
