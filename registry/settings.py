@@ -122,11 +122,13 @@ class Target(Section, frozen=True, kw_only=True):
 
 
 class Host(Section, frozen=True, kw_only=True):
-    """[hosts.NAME]: a machine: its price, its failure domain, how SSH reaches it, the command that gives it back."""
+    """[hosts.NAME]: a machine: its price, its failure domain, how SSH reaches it, where the registry's folder is on it,
+    and the command that gives it back."""
 
     cost_per_hour: float | None = None
     domain: str | None = None
     ssh: str | None = None
+    root: str | None = None
     release: str | None = None
 
 

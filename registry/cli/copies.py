@@ -43,6 +43,9 @@ def copy(
     read_back: Annotated[
         bool, typer.Option("--read-back", help="Read back through the network, not only on the remote's host.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Stay with one run: copy what it records until it has ended.")
+    ] = False,
 ) -> None:
     """Copy the artifacts of runs to a remote, read every byte back, and record what was found.
 
@@ -53,7 +56,11 @@ def copy(
 
     options = context()
     db = options.db()
-    artifacts = _artifacts(db, choose_runs(db, runs, everything), role)
+    run_ids = choose_runs(db, runs, everything)
+    if follow:
+        _follow(db, run_ids, to, rate)
+        return
+    artifacts = _artifacts(db, run_ids, role)
     with transfer_view(options, rate) as progress:
         report = copy_artifacts(db, artifacts, to, progress=progress, jobs=jobs, read_back=read_back)
     if options.json:
@@ -62,6 +69,22 @@ def copy(
         put = f", {report.n_put} sent ({size(report.n_bytes_put)})" if report.n_put else ", nothing had to be sent"
         out.line(f"{report.n_verified} of {report.n_files} files verified on {report.remote}{put}")
     _raise_failures(report)
+
+
+def _follow(db: "Database", run_ids: list[str] | None, remote: str, rate: str | None) -> None:
+    import os
+
+    from registry.cli.transfer_view import transfer_view
+    from registry.copies.follow import follow
+    from registry.errors import CheckFailedError, UsageError
+
+    if run_ids is None or len(run_ids) != 1:
+        raise UsageError("--follow stays with one run", hint="registry copy RUN --to REMOTE --follow")
+    os.nice(5)
+    with transfer_view(context(), rate) as progress:
+        failures = follow(db, run_ids[0], remote, progress=progress, tell=out.warn)
+    if failures:
+        raise CheckFailedError(f"{len(failures)} artifacts have no verified copy on {remote}", details=failures)
 
 
 def _artifacts(db: "Database", run_ids: list[str] | None, roles: list[str] | None) -> "list[ArtifactFacts]":

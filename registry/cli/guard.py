@@ -1,5 +1,6 @@
 """Releasing a machine: `guard RUN… -- CMD…`."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,11 +82,18 @@ def _guard(db: "Database", host: str | None, wish: "Wish", command: list[str], d
     from registry.guard import Release, let_go, refusal
 
     options = context()
+    command = command or _known_command(db, host)
     if not dry_run and not command:
-        raise UsageError("no command to run", hint="registry guard RUN -- CMD…, or --dry-run to only ask")
-    machine = _machine(db, host)
-    _tell_price(db, machine.name)
-    with transfer_view(options) as progress, Release(db, machine, wish, progress) as release:
+        raise UsageError(
+            "no command to run",
+            hint="registry guard RUN -- CMD…; release in [hosts.NAME] of registry.toml; or --dry-run to only ask",
+        )
+    with (
+        contextlib.closing(_machine(db, host)) as machine,
+        transfer_view(options) as progress,
+        Release(db, machine, wish, progress) as release,
+    ):
+        _tell_price(db, machine.name)
         judgement = release.judge()
         if dry_run or not judgement.ok:
             if not options.json or judgement.ok:
@@ -98,11 +106,20 @@ def _guard(db: "Database", host: str | None, wish: "Wish", command: list[str], d
     return ended.exit_code
 
 
+def _known_command(db: "Database", host: str | None) -> list[str]:
+    """Return the command that registry.toml names for a machine."""
+    import shlex
+    import socket
+
+    settings = db.settings.hosts.get(host or socket.gethostname())
+    return shlex.split(settings.release) if settings and settings.release else []
+
+
 def _machine(db: "Database", host: str | None) -> "Machine":
     from registry.guard import ThisMachine
 
     if host is None:
-        return ThisMachine(db.root)
+        return ThisMachine(db)
     from registry.guard.ssh import SshMachine
 
     return SshMachine(host, db)

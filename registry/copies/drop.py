@@ -61,7 +61,7 @@ def drop_copies(
     with connect(db, remote_name) as connected, Prover(db, progress) as prover:
         not_counting = {remote.id: "it is to be dropped there"}
         if any(_must_be_elsewhere(db, artifact) for artifact in holders):
-            not_counting |= prover.not_elsewhere(holders)
+            not_counting |= prover.not_elsewhere(prover.origins_of(holders))
         needs = _strictest(prover.needs_of(holders), set(copies))
         blockers = prover.prove(needs, not_counting, accept_single=accept_single)
         report = DropReport(stays=[f"{item.subject}: {item.reason}" for item in blockers])
@@ -222,7 +222,7 @@ def drop_origins(
     report = DropReport()
     with Prover(db, progress) as prover:
         needs = prover.needs_of(here)
-        blockers = prover.prove(needs, prover.not_elsewhere(here), accept_single=accept_single)
+        blockers = prover.prove(needs, prover.not_elsewhere(prover.origins_of(here)), accept_single=accept_single)
         kept = _digests_of(blockers, needs)
         report.stays = [f"{item.subject}: {item.reason}" for item in blockers]
         going = [artifact for artifact in here if not any(digest in kept for _, digest, _ in artifact.blobs)]

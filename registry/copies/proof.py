@@ -4,7 +4,7 @@ One way for releases and drops: read copies back until every blob has as many as
 the deed look once more. A proof is what was read during this decision; nothing older counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -14,7 +14,7 @@ from registry.copies.record import ArtifactFacts, load_copies, load_places, orig
 from registry.copies.remotes import Connected, connect
 from registry.copies.transfer import Progress, copy_id
 from registry.copies.verify import check_copies
-from registry.custody import REASON_CODES, Blocker, Need, Place, Proof
+from registry.custody import REASON_CODES, Blocker, Need, Origin, Place, Proof
 from registry.database import Database
 from registry.errors import HoldfastError, RefusedError
 from registry.remotes.base import blob_key
@@ -58,15 +58,18 @@ class Prover:
                 needs.append(Need(artifact.run_id, subject, digest, rule.min_copies, num_copies))
         return needs
 
-    def not_elsewhere(self, artifacts: Sequence[ArtifactFacts]) -> dict[str, str]:
-        """Return the places that fail together with where any of the artifacts was made, or are dead, and why."""
-        origins = {origin_of(artifact, self._db.root, self._db.settings) for artifact in artifacts}
+    def not_elsewhere(self, origins: Iterable[Origin]) -> dict[str, str]:
+        """Return the places that fail together with any of these origins, or are dead, and why."""
         reasons = {place.id: "it was declared dead" for place in self.places.values() if place.trust == "dead"}
-        for place in self.places.values():
-            for origin in origins:
+        for origin in origins:
+            for place in self.places.values():
                 if reason := custody.why_not_elsewhere(place, origin):
                     reasons.setdefault(place.id, reason)
         return reasons
+
+    def origins_of(self, artifacts: Iterable[ArtifactFacts]) -> set[Origin]:
+        """Return where artifacts were made."""
+        return {origin_of(artifact, self._db.root, self._db.settings) for artifact in artifacts}
 
     def prove(self, needs: Sequence[Need], not_counting: Mapping[str, str], *, accept_single: bool) -> list[Blocker]:
         """Read copies back, place by place, until every need is met; returns a blocker for each that is not."""

@@ -38,7 +38,7 @@ def file_source(path: Path, digest: str, size_bytes: int) -> Source:
         with open_still(path) as descriptor, io.FileIO(descriptor, closefd=False) as file:
             yield _CarefulFile(file, path)
 
-    return Source(digest, size_bytes, opened, str(path))
+    return Source(digest, size_bytes, opened, str(path), path)
 
 
 def bytes_source(content: bytes, digest: str, where: str) -> Source:

@@ -264,7 +264,7 @@ class Release:
         """Read copies back that do not go with the machine until every blob has as many as it needs."""
         needs = self.prover.needs_of(artifacts)
         judgement.n_blobs = len({need.digest for need in needs})
-        not_counting = self.prover.not_elsewhere(artifacts)
+        not_counting = self.prover.not_elsewhere({self._machine.origin(artifact) for artifact in artifacts})
         for place in self.prover.places.values():
             if place.host == self._machine.name and not custody.outlives_machine(place):
                 not_counting.setdefault(place.id, f"it is on {self._machine.name} itself")

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from registry.custody import REASON_CODES, Blocker
+from registry.copies.record import ArtifactFacts, origin_of
+from registry.custody import REASON_CODES, Blocker, Origin
+from registry.database import Database
 from registry.errors import HoldfastError, NotFoundError
 from registry.hashing import digest_file
 from registry.remotes.disk import MARKER_NAME
@@ -105,13 +107,25 @@ class Machine(ABC):
     def tracked(self, folder: str) -> set[str]:
         """Return the absolute paths of the files that git tracks around a folder."""
 
+    @abstractmethod
+    def origin(self, artifact: ArtifactFacts) -> Origin:
+        """Return where an artifact of this machine was made."""
+
+    def close(self) -> None:  # noqa: B027
+        """Give back connections."""
+
 
 class ThisMachine(Machine):
     """The machine that this program runs on."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, db: Database) -> None:
         self.name = socket.gethostname()
-        self.root = root
+        self.root = db.root
+        self._settings = db.settings
+
+    def origin(self, artifact: ArtifactFacts) -> Origin:
+        """Return the disk that an artifact is on, or the other host that made it."""
+        return origin_of(artifact, self.root, self._settings)
 
     def list_files(self, root: str, since: float | None, skip: Sequence[str]) -> list[dict[str, Any]] | None:
         """Return the files below a folder."""

@@ -48,4 +48,10 @@ def open_store(url: str) -> Store:
         from registry.remotes.ssh import SshStore
 
         return SshStore(url)
-    raise UsageError(f"no remotes of kind {kind}")
+    if kind == "s3":
+        from registry.remotes.s3 import S3Store
+
+        return S3Store(url)
+    from registry.remotes.rclone import RcloneStore
+
+    return RcloneStore(url)

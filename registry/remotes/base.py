@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from registry.errors import HoldfastError, RegistryUnusableError, UnreachableError
@@ -43,12 +44,16 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Bytes that are to be stored: their digest and length as recorded, and how to read them from the start."""
+    """Bytes that are to be stored: their digest and length as recorded, and how to read them from the start.
+
+    `path` is set when they are a file of this machine.
+    """
 
     digest: str
     size_bytes: int
     open: Callable[[], AbstractContextManager[Stream]]
     where: str = ""
+    path: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from importlib import resources
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from registry.errors import NotFoundError, UnreachableError, UsageError
-from registry.remotes.base import Meter, Reading, Store, Stream
+from registry.remotes.base import Meter, Put, Reading, Source, Store, Stream
 from registry.remotes.disk import digest_blocks
 from registry.remotes.folder import AnyDisk, DiskStore
 
@@ -366,6 +366,19 @@ class SshStore(DiskStore):
 
             self._shell = ShellDisk(self._address)
         return self._shell
+
+    def put(self, sources: Sequence[Source], meter: Meter) -> list[Put]:
+        """Store blobs through the helper; on a host without Python rsync carries them where it is on both ends."""
+        disk = self._disk()
+        if isinstance(disk, RemoteDisk):
+            return super().put(sources, meter)
+        from registry.remotes.ssh_rsync import can_carry, put_by_rsync
+
+        assert self._shell is not None
+        if not can_carry(self._shell, sources):
+            return super().put(sources, meter)
+        with self._told():
+            return put_by_rsync(self._shell, self._address, sources, meter)
 
     def _readings_back(self, keys: Sequence[str], meter: Meter) -> Iterator[Reading]:
         """Read files through the connection and hash them here."""

@@ -187,6 +187,21 @@ class ShellDisk:
             if process.stderr is not None:
                 process.stderr.close()
 
+    # what rsync needs
+
+    def has(self, program: str) -> bool:
+        """Return whether the host has a program."""
+        return bool(self._run(f"if command -v {shlex.quote(program)} >/dev/null; then echo '= yes'; fi"))
+
+    def make_folder(self, key: str) -> None:
+        """Make a folder below the place."""
+        self._run(f"mkdir -p {shlex.quote(key)} || exit 1")
+
+    def absolute(self, key: str) -> str:
+        """Return the absolute path of a key on the host."""
+        (folder,) = self._run('echo "= $PWD"')
+        return f"{folder}/{key}"
+
     # writing
 
     def begin(self, digest: str, resume: bool) -> tuple[str, int, str]:
@@ -241,10 +256,16 @@ class ShellDisk:
 
     def commit(self, moves: Sequence[tuple[str, str, int]]) -> None:
         """Put temporary files on the disk, rename them, put the names on the disk."""
-        if not moves:
-            return
         for name, _, _ in moves:
             self._finish(name)
+        self.commit_names(moves)
+        for name, _, _ in moves:
+            del self._open[name]
+
+    def commit_names(self, moves: Sequence[tuple[str, str, int]]) -> None:
+        """Put files that are all written on the disk, rename them, put the names on the disk."""
+        if not moves:
+            return
         script = (
             'list=$(cat); printf "%s\\n" "$list" | while read -r n k s; do [ "$(wc -c < "$n" | tr -d " ")" = "$s" ] ||'
             ' { echo "$n is short" >&2; exit 5; }; sync "$n" 2>/dev/null || sync || exit 5; done || exit 5;'
@@ -252,8 +273,6 @@ class ShellDisk:
             ' { sync "$d" "$(dirname "$d")" 2>/dev/null || sync; } || exit 5; done || exit 5'
         )
         self._run(script, [f"{name} {key} {size}" for name, key, size in moves])
-        for name, _, _ in moves:
-            del self._open[name]
 
     def move(self, key: str, target: str) -> None:
         """Rename a file, never over another."""
