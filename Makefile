@@ -33,7 +33,7 @@ fmt: $(INSTALLED)  ## put the code in order
 	$(BIN)/ruff check --fix .
 
 docs: $(INSTALLED)  ## make the pictures and the generated pages anew
-	$(BIN)/python -m tui.pictures
+	$(BIN)/python tests/tui/make_pictures.py
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED)  ## every benchmark, side by side with what our users would pick instead

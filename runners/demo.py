@@ -3,6 +3,7 @@ promote, look. It uses the `registry` command alone, in the folder where it is c
 """
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -25,16 +26,21 @@ require_other_domain = false
 why = "the demo has one disk; a copy beside the original only shows how it works"
 """
 TRAININGS = {
-    WEAK: ("an early checkpoint without calibration: its coverage will not do", ("ternary_vae:v5.5",)),
-    GOOD: ("the same network, trained evenly and calibrated", ("ternary_vae:calibrated",)),
+    WEAK: ("the notebook's recipe, a few seconds of it: its coverage will not do", "ternary_vae:v5.5", "smoke"),
+    GOOD: ("the same network, trained longer, evenly, and calibrated", "ternary_vae:calibrated", "cpu"),
 }
+SHOWN = (
+    "variant",
+    "epochs",
+    *(f"{name}/{vae}" for name in ("coverage_argmax@50000", "coverage_eff@50000", "exact_test") for vae in "AB"),
+)
 
 
 def demo() -> None:
     """Train two small real models, keep one safe, deploy it, and open the dashboard."""
     began = time.monotonic()
     _prepare()
-    ids = {name: _train(name, why, words) for name, (why, words) in TRAININGS.items()}
+    ids = {name: _train(name, *what) for name, what in TRAININGS.items()}
     _say("Keep the good one: copy it to a second folder, read it back, compare every byte")
     if not any(remote["name"] == VAULT for remote in _json("remote", "ls")):
         Path(VAULT).mkdir(exist_ok=True)
@@ -61,10 +67,10 @@ def _prepare() -> None:
     _registry("init")
 
 
-def _train(name: str, why: str, words: Sequence[str]) -> str:
+def _train(name: str, why: str, family: str, preset: str) -> str:
     """Train one model and return its run's id."""
     _say(f"Train `{name}`: {why}")
-    _registry("train", *words, "--preset", "smoke", "--experiment", EXPERIMENT, "--name", name)
+    _registry("train", family, "--preset", preset, "--experiment", EXPERIMENT, "--name", name)
     newest = [run for run in _json("ls", "--experiment", EXPERIMENT, "--limit", "10") if run["name"] == name]
     return str(newest[0]["id"])
 
@@ -73,24 +79,24 @@ def _look(ids: dict[str, str]) -> None:
     if sys.stdin.isatty() and sys.stdout.isatty():
         _registry("tui")
         return
-    _registry("compare", ids[WEAK], ids[GOOD], "--only-changed")
+    _registry("compare", ids[WEAK], ids[GOOD], "--columns", ",".join(SHOWN))
     _registry("tui")
     _say("Next")
-    for words in (
-        "registry                          the dashboard, on a terminal",
-        f"registry show {ids[GOOD]}          everything about the good one",
-        "registry alerts                   what is wrong now, and what to type to end it",
-        f"registry copy {ids[WEAK]} --to {VAULT}   end the warning",
-        "registry history production       who deployed what, when, why",
+    for words, what in (
+        ("registry", "the dashboard, on a terminal"),
+        (f"registry show {ids[GOOD]}", "everything about the good one"),
+        ("registry alerts", "what is wrong now, and what to type to end it"),
+        (f"registry copy {ids[WEAK]} --to {VAULT}", "end the warning"),
+        ("registry history production", "who deployed what, when, why"),
     ):
-        print(f"  {words}")
+        print(f"  {words:<40} {what}")
 
 
 def _say(words: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console(highlight=False).print(Text(f"\n── {words}", style="bold"))
+    Console(highlight=False).print(Text(f"\n── {words}", style="bold"), soft_wrap=True)
 
 
 def _command(words: Sequence[str]) -> list[str]:
@@ -99,7 +105,7 @@ def _command(words: Sequence[str]) -> list[str]:
 
 def _registry(*words: str, expect: int = 0) -> None:
     """Run one command as a person would see it. Raises HoldfastError when it ends otherwise than expected."""
-    print(f"$ registry {' '.join(words)}", flush=True)
+    print(f"$ registry {shlex.join(words)}", flush=True)
     code = subprocess.run(_command(words), check=False).returncode
     if code == 130:
         raise KeyboardInterrupt

@@ -168,8 +168,10 @@ def where(
             out.line("  no copy", "bold red")
         for copy in item.copies:
             out.show(_copy_line(copy))
-        wanted = f"{item.min_copies} to {item.num_copies}"
-        verdict = f"  {item.verified_counting} verified copies count, the policy asks for {wanted}"
+        wanted = (
+            str(item.min_copies) if item.num_copies == item.min_copies else f"{item.min_copies} to {item.num_copies}"
+        )
+        verdict = f"  verified copies that count: {item.verified_counting}; the policy asks for {wanted}"
         out.line(verdict, "dim" if item.safe else "yellow")
 
 

@@ -149,6 +149,7 @@ def _define_metrics(run: Run) -> None:
         run.define_metric(f"coverage_argmax@{HEADLINE_K}/{name}", goal="max", basis="measured")
         run.define_metric(f"coverage_eff@{HEADLINE_K}/{name}", goal="max", basis="measured", primary=name == "A")
         run.define_metric(f"exact_val/{name}", goal="max", basis="measured")
+        run.define_metric(f"perplexity/{name}", goal="max", basis="measured")
     run.define_metric("val/loss", goal="min", basis="measured")
 
 
