@@ -7,15 +7,15 @@ metrics that the suites name are read, and a long series is searched, never scan
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlmodel import Session, and_, col, func, or_, select
 
-from registry.errors import HoldfastError, NotFoundError
+from registry.errors import NotFoundError
 from registry.gates import BASELINE, Facts, GateVerdict, Observed, OtherFacts, SeriesFacts, Suite, judge, parse_suite
 from registry.stages import STAGE_PARAM
-from registry.steps import value_at_step
+from registry.steps import series_facts, summaries
 from registry.tables import (
     Artifact,
     Deployment,
@@ -24,11 +24,9 @@ from registry.tables import (
     GateResult,
     GateSuite,
     MetricDefinition,
-    MetricSeries,
     Param,
     RunRow,
     RunSuite,
-    Segment,
 )
 
 MEASURED = "measured"
@@ -232,8 +230,8 @@ def _own_facts(session: Session, run_id: str, artifact: Artifact | None, names: 
     ).all()
     bases = {name: basis for name, _, basis in definitions if basis}
     series: dict[str, list[SeriesFacts]] = {}
-    for row in _series(session, run_id, names):
-        series.setdefault(row.name, []).append(_series_facts(session, row, artifact))
+    for row in summaries(session, run_id, names):
+        series.setdefault(row.name, []).append(series_facts(session, row, artifact))
     return Facts(
         checkpoint=_words_for(artifact) if artifact else None,
         step=artifact.step if artifact else None,
@@ -336,12 +334,10 @@ def _other(session: Session, words: str, run_id: str, artifact: Artifact | None,
     """Return the checkpoint that a gate compares with: what serves `@target`, or what a run offers."""
     if words.startswith("@"):
         return _deployed(session, words.removeprefix("@"), artifact, names)
-    from registry.selectors import select_run
-
-    try:
-        run = select_run(session, words)
-    except HoldfastError as error:
-        return OtherFacts(words, missing=error.message)
+    named = select(RunRow).where(or_(RunRow.id == words, RunRow.name == words), col(RunRow.deleted_at).is_(None))
+    run = session.exec(named.order_by(col(RunRow.started_at).desc()).limit(1)).first()
+    if run is None:
+        return OtherFacts(words, missing=f"there is no run {words!r} to compare with")
     if run.id == run_id:
         return OtherFacts(words, waived=f"this is {words} itself")
     return OtherFacts(run.name, facts=_own_facts(session, run.id, checkpoint_of(session, run.id), names))
@@ -361,60 +357,3 @@ def _deployed(session: Session, target: str, artifact: Artifact | None, names: l
     label = f"{run.name if run else deployment.run_id} (serves {target})"
     serving = session.get(Artifact, deployment.artifact_id)
     return OtherFacts(label, facts=_own_facts(session, deployment.run_id, serving, names))
-
-
-# --- series
-
-
-@dataclass(frozen=True)
-class _Series:
-    """The summary of a series, read as columns: rows of the session may be older than the summary."""
-
-    id: int
-    name: str
-    basis: str
-    count: int
-    last_step: int | None
-    last_value: float | None
-    min_step: int | None
-    min_value: float | None
-    max_step: int | None
-    max_value: float | None
-    segment: int
-
-
-def _series(session: Session, run_id: str, names: list[str]) -> list[_Series]:
-    columns = [getattr(MetricSeries, name) for name in _Series.__dataclass_fields__]
-    rows = session.exec(
-        select(*columns)
-        .where(MetricSeries.run_id == run_id, col(MetricSeries.name).in_(names), MetricSeries.count > 0)
-        .order_by(col(MetricSeries.name), col(MetricSeries.basis))
-    )
-    return [_Series(*row) for row in rows]
-
-
-def _series_facts(session: Session, row: _Series, artifact: Artifact | None) -> SeriesFacts:
-    def observed(value: float | None, step: int | None, which: str) -> Observed:
-        at = f" at step {step}" if step is not None else ""
-        return Observed(math.nan if value is None else value, step, row.basis, source=f"{which}{at}")
-
-    found, value = (False, None)
-    if artifact is not None and artifact.step is not None:
-        found, value = value_at_step(session, row.id, row.count, artifact.step, _segment_of(session, artifact, row))
-    return SeriesFacts(
-        basis=row.basis,
-        last=observed(row.last_value, row.last_step, "last"),
-        least=observed(row.min_value, row.min_step, "least") if row.min_value is not None else None,
-        greatest=observed(row.max_value, row.max_step, "greatest") if row.max_value is not None else None,
-        at_checkpoint=observed(value, artifact.step, "logged") if found and artifact else None,
-    )
-
-
-def _segment_of(session: Session, artifact: Artifact, series: _Series) -> int:
-    """Return the segment of the run in which an artifact was recorded."""
-    if series.segment == 0:
-        return 0
-    number = session.exec(
-        select(func.max(Segment.number)).where(Segment.run_id == artifact.run_id, Segment.at <= artifact.recorded_at)
-    ).first()
-    return number or 0

@@ -1,8 +1,71 @@
-"""The value of a series at a step, found by search in the order in which its points were said, never by a scan."""
+"""What gates see of a series: its summary, and its value at a checkpoint's step, which is found by search in the order
+in which the points were said, never by a scan.
+"""
 
-from sqlmodel import Session, col, select
+import math
+from dataclasses import dataclass
 
-from registry.tables import MetricPoint
+from sqlmodel import Session, col, func, select
+
+from registry.gates import Observed, SeriesFacts
+from registry.tables import Artifact, MetricPoint, MetricSeries, Segment
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The summary of a series, read as columns: rows of the session may be older than the summary."""
+
+    id: int
+    name: str
+    basis: str
+    count: int
+    last_step: int | None
+    last_value: float | None
+    min_step: int | None
+    min_value: float | None
+    max_step: int | None
+    max_value: float | None
+    segment: int
+
+
+def summaries(session: Session, run_id: str, names: list[str]) -> list[Summary]:
+    """Return the series of a run that have these names and any value, by name and basis."""
+    columns = [getattr(MetricSeries, name) for name in Summary.__dataclass_fields__]
+    rows = session.exec(
+        select(*columns)
+        .where(MetricSeries.run_id == run_id, col(MetricSeries.name).in_(names), MetricSeries.count > 0)
+        .order_by(col(MetricSeries.name), col(MetricSeries.basis))
+    )
+    return [Summary(*row) for row in rows]
+
+
+def series_facts(session: Session, row: Summary, artifact: Artifact | None) -> SeriesFacts:
+    """Return what gates may see of a series: its last value, its extremes, its value at the checkpoint's own step."""
+
+    def observed(value: float | None, step: int | None, which: str) -> Observed:
+        at = f" at step {step}" if step is not None else ""
+        return Observed(math.nan if value is None else value, step, row.basis, source=f"{which}{at}")
+
+    found, value = (False, None)
+    if artifact is not None and artifact.step is not None:
+        found, value = value_at_step(session, row.id, row.count, artifact.step, _segment_of(session, artifact, row))
+    return SeriesFacts(
+        basis=row.basis,
+        last=observed(row.last_value, row.last_step, "last"),
+        least=observed(row.min_value, row.min_step, "least") if row.min_value is not None else None,
+        greatest=observed(row.max_value, row.max_step, "greatest") if row.max_value is not None else None,
+        at_checkpoint=observed(value, artifact.step, "logged") if found and artifact else None,
+    )
+
+
+def _segment_of(session: Session, artifact: Artifact, series: Summary) -> int:
+    """Return the segment of the run in which an artifact was recorded."""
+    if series.segment == 0:
+        return 0
+    number = session.exec(
+        select(func.max(Segment.number)).where(Segment.run_id == artifact.run_id, Segment.at <= artifact.recorded_at)
+    ).first()
+    return number or 0
 
 
 def value_at_step(

@@ -9,8 +9,8 @@ from registry.cli.context import context
 from registry.cli.output import confirm, out, size, word
 
 if TYPE_CHECKING:
-    from registry.datasets import Validation
     from registry.tables import Dataset
+    from registry.validation import Validation
 
 dataset = typer.Typer(
     help="Versions of data, what was checked, what was declared bad, and what hangs on it.",
@@ -146,7 +146,7 @@ def validate(
 
     Exit code 1 when it is not valid afterwards.
     """
-    from registry.datasets import validate_dataset
+    from registry.validation import validate_dataset
 
     options = context()
     validation = validate_dataset(options.db(), reference, checks=checks, reinstate=reinstate)

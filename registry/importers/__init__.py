@@ -90,6 +90,7 @@ def _record_one(db: Database, run: ForeignRun, *, dry_run: bool) -> Recorded:
         batch = merge([events.decode(line.encode()) for line in lines] for _, lines in sorted(parts.items()))
     digest = hashlib.sha256(b"".join(events.encode(event) for event in batch)).hexdigest()
     n_points = sum(len(event.v) for event in batch if isinstance(event, events.Metrics))
+    n_points += sum(len(event.metrics) for event in batch if isinstance(event, events.Evaluation))
     with db.read() as session:
         known = _cursor(session, run.foreign_id)
     verdict = "new" if known is None else "unchanged" if known.head_digest == digest else "changed"

@@ -77,6 +77,8 @@ def total_cost(runs: Iterable[RunSummary]) -> str:
     """Return in words what runs cost together, and for how many no price is known."""
     costs = [run.cost for run in runs]
     known = [cost for cost in costs if cost is not None]
+    if not costs:
+        return "0.00"
     if not known:
         return "no price is known for any of them (`cost_per_hour` of a host in registry.toml, or --cost-per-hour)"
     unknown = len(costs) - len(known)

@@ -11,7 +11,8 @@ from registry.importers import ForeignRun
 from registry.importers.markdown.emit import run_events
 from registry.importers.markdown.encoding import decode
 from registry.importers.markdown.names import run_key
-from registry.importers.markdown.report import Report, read_report
+from registry.importers.markdown.report import read_report
+from registry.importers.markdown.said import Report
 
 SUFFIXES = (".md", ".markdown", ".txt")
 MAX_BYTES = 20_000_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from registry import events
 from registry.importers.markdown.names import MetricName, slug
-from registry.importers.markdown.report import Report, ReportedRun, Said, Wanted
+from registry.importers.markdown.said import Report, ReportedRun, Said, Wanted
 from registry.metrics import infer_goal
 
 _GATE = "[[gate]]\n"

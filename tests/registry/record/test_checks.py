@@ -208,7 +208,7 @@ def test_a_check_that_could_be_misread_is_refused_with_its_place(own_folder, dec
     ("name", "content", "n_records"),
     [
         ("a.jsonl", b'{"a": 1}\n\n{"a": 2}\n', 2),
-        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": 2}'), 2),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": 2}', mtime=0), 2),
         ("a.json", b'[{"a": 1}, {"a": 2}, {"a": 3}]', 3),
         ("a.json", b'{"a": 1}', 1),
         ("a.csv", b'a,b\n1,"x\ny"\n2,z\n', 2),
