@@ -9,9 +9,10 @@ INSTALLED := $(VENV)/.installed
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (a few minutes the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade -c constraints.txt pip setuptools
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing into $(VENV) (a minute or two the first time)"
+	@{ $(BIN)/python -m pip install --upgrade -c constraints.txt pip setuptools && \
+	   $(BIN)/python -m pip install -c constraints.txt -e '.[dev]'; } > $(VENV)/install.log 2>&1 \
+	   || { tail -n 20 $(VENV)/install.log; echo "the whole log is $(VENV)/install.log"; exit 1; }
 	@touch $@
 
 demo: $(INSTALLED)  ## train two real models, keep one safe, deploy it, and open the dashboard
