@@ -96,7 +96,8 @@ def _what_is_known() -> "tuple[Database | None, Settings]":
     return db, db.settings
 
 
-TARGETS = ("json", "jsonl", "csv", "md", "tex")
+TARGETS = ("json", "jsonl", "csv", "md", "tex", "tfevents", "mlflow")
+STORES = ("tfevents", "mlflow")
 
 
 def export(
@@ -110,7 +111,9 @@ def export(
         raise UsageError("name runs, or say --all", hint="`registry export latest --to json`")
     if to not in TARGETS:
         raise UsageError(f"cannot export to {to!r}", hint=f"one of: {', '.join(TARGETS)}")
-    from registry.exporters import export_file, export_text
+    if to in STORES and output is None:
+        raise UsageError(f"--to {to} writes files", hint=f"`--output {'FOLDER' if to == 'tfevents' else 'FILE.db'}`")
+    from registry.exporters import export_file, export_store, export_text
     from registry.queries import run_ids
     from registry.selectors import select_runs
 
@@ -118,7 +121,7 @@ def export(
     with db.read() as session:
         chosen = run_ids(session) if everything else [run.id for run in select_runs(session, runs or [])]
     if output is not None:
-        export_file(db, chosen, to, output)
+        (export_store if to in STORES else export_file)(db, chosen, to, output)
         return
     with db.read() as session:
         block: list[str] = []

@@ -446,7 +446,6 @@ class Reading:
                 self._take_tail(file, form)
             self._route(file, list(form.settle(file.state)))
             file.cursor.settled = True
-        self.roles.settle()
 
     def _take_tail(self, file: _File, form: FileFormat) -> None:
         """Take an unterminated last line of a file that nobody writes, if nothing of it seems to be missing."""
@@ -475,6 +474,8 @@ class Reading:
         self.projector.flush()
         self._write_origins()
         self._compare_echoes()
+        if at_rest:
+            self.roles.settle()
         self._raise_if_rebuild()
         self._save_roles()
         for file in self.files:
@@ -500,8 +501,7 @@ class Reading:
     def _update_run(self) -> None:
         row = self.session.get(RunRow, self.run_id)
         assert row is not None
-        if not self.created:
-            self._apply_new_inputs()
+        self._apply_new_inputs()
         for file in self.files:
             total = file.facts.get("totals", {}).get("step")
             if total is not None:
