@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, text
 from sqlmodel import Session, col, select
 
 from registry import clock, filters
+from registry.chains import chain_of
 from registry.metrics import infer_goal
 from registry.settings import Settings
 
@@ -100,6 +101,7 @@ class RunSummary:
 
     def as_json(self) -> dict[str, Any]:
         """Return the run in the shape of the JSON contract."""
+        primary = self.primary()
         return {
             "id": self.id,
             "name": self.name,
@@ -113,6 +115,7 @@ class RunSummary:
             "parent": self.parent_id,
             "params": self.params,
             "metrics": {name: metric.as_json() for name, metric in self.metrics.items()},
+            "primary_metric": primary.name if primary else None,
             "gates": {verdict: self.gates.get(verdict, 0) for verdict in ("pass", "fail", "unknown", "uncalibrated")},
             "artifacts": {"total": self.n_artifacts, "unverified": self.n_unverified},
             "deployed_to": list(self.deployed_to),
@@ -475,6 +478,7 @@ class RunDetail:
     notes: list[dict[str, Any]]
     parent: dict[str, Any] | None
     children: list[dict[str, Any]]
+    chain: list[dict[str, Any]]
     deployments: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
@@ -504,6 +508,7 @@ def show_run(session: Session, settings: Settings, run_id: str) -> RunDetail:
         notes=_notes_of(session, run_id),
         parent=_parent_of(session, row.parent_id),
         children=_children_of(session, run_id),
+        chain=[link.as_json() for link in chain_of(session, run_id)],
         deployments=_deployments_of(session, run_id),
     )
 

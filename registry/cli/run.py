@@ -81,7 +81,7 @@ def _run_once(address: str, declared: "Declared") -> tuple[str, int]:
 
 
 def _run_stages(declared: "Declared") -> tuple[str, int]:
-    from registry.chains import run_staged
+    from registry.staged import run_staged
     from registry.errors import UsageError
 
     if declared.suite is None:

@@ -177,11 +177,30 @@ def _print_detail(detail: "RunDetail") -> None:
     if detail.datasets:
         rows = [(d["role"], f"{d['name']}@{d['version']}", word(d["state"]), d["reason"]) for d in detail.datasets]
         out.table(["role", "data set", "state", "reason"], rows, title="Data sets")
-    if detail.children:
+    if detail.chain:
+        _print_chain(detail.chain)
+    elif detail.children:
         children = [(child["id"], child["name"], word(child["status"])) for child in detail.children]
         out.table(["id", "name", "status"], children, title="Children")
     for note in detail.notes[-10:]:
         out.line(f"  {note['level']}: {note['text']}", style="yellow" if note["level"] == "warning" else "dim")
+
+
+def _print_chain(chain: list[dict[str, Any]]) -> None:
+    """Draw the stages of a chain: each attempt with what it changed, and whether it went on."""
+    rows = [
+        (
+            link["run_id"],
+            f"{'→ ' if link['attempt'] == 1 else '↻ '}{link['stage']}",
+            link["attempt"],
+            word(link["status"]),
+            word("pass" if link["passed"] else "fail"),
+            gates_cell(link["gates"]),
+            ", ".join(f"{key} {before} → {after}" for key, (before, after) in link["changed"].items()),
+        )
+        for link in chain
+    ]
+    out.table(["id", "stage", "try", "status", "went on", "gates", "changed"], rows, title="Stages", numeric=["try"])
 
 
 def _facts(detail: "RunDetail") -> list[tuple[str, str]]:

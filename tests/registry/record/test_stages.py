@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from registry.chains import chain_of, run_staged
+from registry.chains import chain_of
 from registry.database import open_database
 from registry.errors import UsageError
 from registry.gates import load_suite_text, parse_suite
 from registry.gates.judge import GateVerdict
+from registry.staged import run_staged
 from registry.stages import Attempted, changed, decide, filled, follow
 from registry.tables import Note, RunRow
 from registry.wrapper import Declared
@@ -172,7 +173,21 @@ def test_each_try_is_a_child_run_and_the_record_draws_the_chain(own_folder, cli)
     assert links[1].gates == {"pass": 1}
     assert code == 1 and parent.status == "failed" and "stage B" in parent.evidence
     assert notes[0] == "stage A begins" and len(notes) == 4
-    assert {child["name"] for child in cli("show", parent_id, "--json").json["children"]} == {"p5 A", "p5 A2", "p5 B"}
+    assert [link["name"] for link in cli("show", parent_id, "--json").json["chain"]] == ["p5 A", "p5 A2", "p5 B"]
+    assert "↻ A" in (shown := cli("show", parent_id).out) and "positional_scalar 0.03 → 0.08" in shown
+
+
+def test_registry_run_follows_the_stages_and_needs_a_suite_for_it(own_folder, cli):
+    Path("train.py").write_text(TRAIN)
+    Path("curriculum.toml").write_text(SUITE)
+    command = ["--", sys.executable, "train.py", "{positional_scalar}"]
+    cli("run", "--stages", *command, code=2)
+    params = [
+        word for key, value in {**PARAMS, "positional_scalar": 0.12}.items() for word in ("--param", f"{key}={value}")
+    ]
+    cli("run", "--stages", "--gates", "curriculum.toml", "--name", "p5", *params, *command)
+    by_name = {run["name"]: run["status"] for run in cli("ls", "--json").json}
+    assert by_name == {"p5": "finished", "p5 A": "finished", "p5 B": "finished"}
 
 
 def test_a_stage_runs_gates_of_later_stages_are_unknown_and_of_earlier_ones_left_out(own_folder, cli):
