@@ -1,5 +1,5 @@
-"""Validation of data sets: the declared checks are made, the state follows from them, and the report is an artifact of a
-run of its own.
+"""Validation of data sets: the declared checks are made, the state follows from them, and the report is an artifact
+of a run of its own.
 """
 
 import json
@@ -90,7 +90,7 @@ def verdict_of(
     failed = [outcome for outcome in outcomes if outcome.verdict == "fail"]
     unknown = [outcome for outcome in outcomes if outcome.verdict == "unknown"]
     if failed:
-        said = "; ".join(f"{outcome.name}: {outcome.n_violations} violations" for outcome in failed)
+        said = "; ".join(f"{outcome.name}: {outcome.n_violations} of {outcome.n_checked}" for outcome in failed)
         return "invalid", f"its checks failed ({said})"
     if declared and state in ("invalid", "deprecated") and not reinstate:
         return state, reason or ""

@@ -101,10 +101,8 @@ def show(reference: Reference) -> None:
     if options.json:
         out.json(found)
         return
-    out.show(word(found["state"]))
-    out.line(f"{found['reference']}  sha256 {found['digest'] or 'unknown'}", style="bold")
-    if why := _why(found):
-        out.line(f"  {why}", style="yellow")
+    _print_head(found)
+    out.line(f"sha256 {found['digest'] or 'unknown'}", style="dim")
     for problem in found["changed"]:
         out.line(f"  {problem}", style="bold red")
     files = [(f["path"], f["split"], f["n_records"], size(f["size_bytes"]), f["digest"][:12]) for f in found["files"]]
@@ -236,10 +234,14 @@ def show_impact(reference: Reference) -> None:
     if options.json:
         out.json(found)
         return
+    _print_head(found)
+    _print_impact(found)
+
+
+def _print_head(found: dict[str, Any]) -> None:
     line = word(found["state"])
     line.append(f"  {found['reference']}{f': {_why(found)}' if _why(found) else ''}", style="bold")
     out.show(line)
-    _print_impact(found)
 
 
 def _print_impact(found: dict[str, Any]) -> None:
@@ -249,8 +251,16 @@ def _print_impact(found: dict[str, Any]) -> None:
         out.line(f"  deployed: {deployment['run']} to {deployment['target']} since {deployment['since']}{until}")
     for report in found["reports"]:
         out.line(f"  report: {report['path']} of {report['run']}")
-    counts = f"{len(found['runs'])} runs, {found['n_gate_verdicts']} gate verdicts, {found['n_metrics']} metrics"
-    out.line(f"{counts}, {len(found['deployments'])} deployments, {len(found['reports'])} reports rest on it")
+    from registry.reports.page import counted
+
+    counts = (
+        (len(found["runs"]), "run"),
+        (found["n_gate_verdicts"], "gate verdict"),
+        (found["n_metrics"], "metric"),
+        (len(found["deployments"]), "deployment"),
+        (len(found["reports"]), "report"),
+    )
+    out.line(f"{', '.join(counted(n, what) for n, what in counts)} resting on it")
 
 
 def _print_runs(runs: list[dict[str, Any]]) -> None:

@@ -185,6 +185,6 @@ def _print_separation(name: str, rows: "list[Separation]") -> None:
     )
     wrong = {f"{row.stage} {row.gate}".strip() for row in rows if not row.ok}
     out.line(
-        f"{len(wrong)} gates do not separate their controls" if wrong else "every gate separates its controls",
+        f"controls are not separated by: {', '.join(sorted(wrong))}" if wrong else "every gate separates its controls",
         style="yellow" if wrong else "green",
     )

@@ -1,5 +1,6 @@
 """What a cell of a results table says: a number, a percentage, a range, a part of a whole, a verdict, or nothing."""
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def value_of(text: str) -> Value | None:
         high, rest, percent = found["high"], found["rest"], percent or bool(found["percent"])
     elif found := _WHOLE.fullmatch(rest):
         whole, rest = found["whole"], found["rest"]
-    if not _is_remark(rest):
+    numbers = [_decimal(part, percent) for part in (match["low"], high, whole) if part is not None]
+    if not _is_remark(rest) or not all(math.isfinite(number) for number in numbers):
         return None
     epoch = _EPOCH.search(rest)
     return Value(

@@ -114,7 +114,7 @@ def test_validation_names_the_record_and_its_values_and_the_report_is_an_artifac
     said = cli("dataset", "validate", "carts@v1", code=1)
     assert "test_v1.jsonl:2 8 < 0.02 does not hold (net=1.0, tax=0.5, total=9.5)" in said.out
     found = cli("dataset", "show", "carts@v1", "--json").json
-    assert found["state"] == "invalid" and found["reason"] == "its checks failed (total: 1 violations)"
+    assert found["state"] == "invalid" and found["reason"] == "its checks failed (total: 1 of 4)"
     run = cli("show", found["checks"][0]["run"], "--json").json
     report = run["artifacts"][0]
     assert report["role"] == "report" and run["status"] == "finished"

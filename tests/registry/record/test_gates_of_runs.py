@@ -262,7 +262,7 @@ def test_calibration_recorded_once_holds_for_every_run_of_the_suite(cli, suite):
     assert gates_of(cli, run)["acc"]["verdict"] == "pass"
     Path("scores.json").write_text(json.dumps({"constant": {"val/acc": 0.7}}))
     said = cli("gate", "calibrate", path, "--scores", "scores.json", code=1)
-    assert "1 gates do not separate" in said.out
+    assert "controls are not separated by: acc" in said.out
     assert gates_of(cli, run)["acc"]["verdict"] == "uncalibrated"
 
 

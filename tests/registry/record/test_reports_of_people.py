@@ -7,14 +7,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from registry import events
 from registry.database import open_database
 from registry.errors import NotFoundError, UsageError
+from registry.gates import parse_suite
 from registry.importers import record
 from registry.importers.markdown import MarkdownImporter, explain, understand
 from registry.importers.markdown.cells import Value, is_missing, target_of, value_of, verdict_of
+from registry.importers.markdown.emit import merge, run_events
 from registry.importers.markdown.encoding import decode, repair
 from registry.importers.markdown.names import MetricName, dataset_of, dates_in, experiment_of
+from registry.importers.markdown.report import read_report
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples" / "reports"
 FOLDERS = [EXAMPLES, *(Path(folder) for folder in [os.environ.get("HOLDFAST_NOTEBOOKS")] if folder)]
@@ -329,9 +335,58 @@ def test_a_text_without_results_is_refused(own_folder):
     ],
 )
 def test_odd_tables_are_read_without_harm(text):
-    from registry.importers.markdown.report import read_report
-
     read_report(repair(text))
+
+
+HEADS = [
+    "Model",
+    "Metric",
+    "Epoch",
+    "Tool",
+    "Target",
+    "Result",
+    "Status",
+    "Date",
+    "Margin (VAL)",
+    "VAL Score",
+    "#",
+    "Own",
+]
+CELLS = [
+    "P1",
+    "**0.5**",
+    "17%",
+    "?",
+    "1/5",
+    "≥ 0.02",
+    "❌",
+    "Nov 2, 10:06",
+    "1-3",
+    "~95-97%",
+    "A: Offset Margin",
+    "1e999",
+]
+TABLES = st.integers(1, 5).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.sampled_from(HEADS), min_size=n, max_size=n),
+        st.lists(st.lists(st.sampled_from(CELLS), min_size=n, max_size=n), max_size=4),
+    )
+)
+
+
+@given(st.lists(TABLES, max_size=4), st.text(max_size=40))
+def test_whatever_tables_say_becomes_events_that_can_be_written_and_suites_that_can_be_read(tables, words):
+    def line(cells):
+        return "| " + " | ".join(cells) + " |"
+
+    parts = ["# LVM results", words]
+    parts += ["\n".join([line(heads), line(["---"] * len(heads)), *map(line, rows)]) for heads, rows in tables]
+    report = read_report(repair("\n\n".join(parts)))
+    for run in report.runs:
+        said = run_events(report, run, "f.md", 0.0)
+        written = [events.decode(events.encode(event)) for event in said]
+        for event in merge([said, written]):
+            assert not isinstance(event, events.Gates) or parse_suite(event.text).gates
 
 
 def test_a_report_that_is_corrected_replaces_what_it_said_before_and_nothing_else(own_folder):
