@@ -2,7 +2,7 @@
 
 import os
 import pickle
-import resource
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,53 +53,50 @@ def test_weights_that_are_not_finite_are_never_written(bad: float) -> None:
         assert kept.path("last").read_bytes() == before
 
 
-def _with_little_disk(limit_bytes: int, work: Callable[[], int]) -> int:
-    """Do `work` in a child process that the kernel refuses files above a size; return its exit code."""
-    child = os.fork()
-    if child == 0:
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
-        code = 99
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+LITTLE_DISK = """
+import resource, signal, registry, torch
+from pathlib import Path
+from runners.training.checkpoints import Checkpoints, write_durably
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+"""
+"""The kernel then refuses files above 100 kB with EFBIG, as a full disk does with ENOSPC."""
 
 
-def test_a_full_disk_keeps_the_file_before_and_leaves_no_rest(tmp_path: Path) -> None:
-    path = tmp_path / "w"
-    write_durably(path, b"before")
+def _say_of(process: "subprocess.Popen[str]") -> list[str]:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out.splitlines()
 
-    def work() -> int:
-        try:
-            write_durably(path, bytes(200_000))
-        except OSError:
-            return 7
-        return 0
 
-    assert _with_little_disk(100_000, work) == 7
-    assert path.read_bytes() == b"before"
+def test_a_full_disk_keeps_the_file_before_and_leaves_no_rest(
+    tmp_path: Path, python: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    write_durably(tmp_path / "w", b"before")
+    script = """
+try:
+    write_durably(Path("w"), bytes(200_000))
+except OSError as error:
+    print(error.strerror)
+"""
+    assert _say_of(python(LITTLE_DISK + script)) == ["File too large"]
+    assert (tmp_path / "w").read_bytes() == b"before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["w"]
 
 
-def test_a_full_disk_at_a_checkpoint_is_noted_and_the_record_stays_true() -> None:
-    folder = registry.init(name="r").folder
-    small, large = {"w": torch.zeros(10)}, {"w": torch.ones(100_000)}
-
-    def work() -> int:
-        run = registry.init(id=folder.name.rpartition("-")[2], resume="must")
-        kept = Checkpoints(run)
-        first = kept.save_weights("last", small, 1)
-        second = kept.save_weights("last", large, 2)
-        told = "could not be kept" in kept.problem
-        third = kept.save_weights("last", small, 3)
-        run.finish()
-        return 7 if (first, second, third, told, kept.problem) == (True, False, True, True, "") else 1
-
-    assert _with_little_disk(100_000, work) == 7
+def test_a_full_disk_at_a_checkpoint_is_noted_and_the_record_stays_true(
+    python: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    script = """
+with registry.init(name="r") as run:
+    kept = Checkpoints(run)
+    for step, size in enumerate((10, 100_000, 10), start=1):
+        print(kept.save_weights("last", {"w": torch.ones(size)}, step), bool(kept.problem))
+    print(run.folder)
+"""
+    *said, folder_name = _say_of(python(LITTLE_DISK + script))
+    assert said == ["True False", "False True", "True False"]
+    folder = Path(folder_name)
     assert recorded_digest(folder, "last") == digest(folder / "checkpoints" / "last.safetensors")
     warnings = [note.text for note in of_kind(folder, events.Note) if note.level == "warning"]
     assert len(warnings) == 1 and "step 2" in warnings[0]
@@ -134,7 +131,7 @@ def test_missing_and_damaged_weights_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no weights"):
         load_weights(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"not a header")
-    with pytest.raises(HoldfastError, match="is no safetensors file"):
+    with pytest.raises(HoldfastError, match="is not a safetensors file"):
         load_weights(tmp_path / "bad.safetensors")
 
 

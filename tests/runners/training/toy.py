@@ -1,4 +1,4 @@
-"""A toy family: a two-layer network with dropout learns sums, in milliseconds. Its draws come from global generators."""
+"""A toy family: a two-layer network with dropout learns sums in milliseconds, drawing from global generators."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -44,7 +44,7 @@ def train(settings: ToySettings, run: Run, control: Control) -> None:
     def loss_of(_: int) -> torch.Tensor:
         x = torch.randn(16, 4)
         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
-        return loss * float("nan") if loop.current == settings.nan_at else loss
+        return loss * float("nan") if settings.nan_at and loop.current == settings.nan_at else loss
 
     loop.rehearse(lambda: stepper.step(loss_of), lambda: None)
     for step in loop.steps():
