@@ -562,7 +562,7 @@ def gates_of(session: Session, run_id: str) -> list[dict[str, Any]]:
 def _datasets_of(session: Session, run_id: str) -> list[dict[str, Any]]:
     rows = _all(
         session,
-        "SELECT u.name, u.version, u.role, u.digest, d.state, d.reason, d.superseded_by FROM dataset_use u"
+        "SELECT u.name, u.version, u.role, u.digest, u.override, d.state, d.reason, d.superseded_by FROM dataset_use u"
         " LEFT JOIN dataset d ON d.name = u.name AND d.version = u.version WHERE u.run_id = :id"
         " ORDER BY u.role, u.name, u.version",
         id=run_id,

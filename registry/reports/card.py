@@ -70,7 +70,8 @@ def _data(detail: RunDetail) -> list[str]:
             f"{data['name']}@{data['version']}",
             data["state"],
             page.plain(data["reason"] or "")
-            + (f" (superseded by {data['superseded_by']})" if data["superseded_by"] else ""),
+            + (f" (superseded by {data['superseded_by']})" if data["superseded_by"] else "")
+            + (f" (used all the same: {page.plain(data['override'])})" if data["override"] else ""),
         ]
         for data in detail.datasets
     ]

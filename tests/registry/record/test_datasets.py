@@ -211,6 +211,18 @@ def test_a_run_on_unchecked_or_invalid_data_is_refused_before_it_begins(cli, car
     cli("run", "--dataset", "nobody-registered@1", "--", "true")
 
 
+def test_a_reason_lets_refused_data_pass_and_stays_with_the_run(cli, carts):
+    cli("run", "--dataset", "carts@v1", "--allow-data", "a draft", "--name", "x", "--", "true")
+    with pytest.raises(registry.RefusedError, match="never checked"):
+        use("carts@v1", name="y")
+    run = registry.init(name="z")
+    run.use_dataset("carts@v1", allow="another draft")
+    run.finish()
+    for name, reason in (("x", "a draft"), ("z", "another draft")):
+        assert cli("show", name, "--json").json["datasets"][0]["override"] == reason
+        assert f"used all the same: {reason}" in cli("report", "card", name).out
+
+
 def test_data_that_changed_on_disk_is_noticed_before_a_run_uses_it(cli, carts):
     cli("dataset", "validate", "carts@v2")
     write("train_v2.jsonl", BAD)
