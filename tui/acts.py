@@ -49,7 +49,7 @@ def may_release(store: "Store", reporter: Reporter) -> tuple[str, ...]:
     from registry.guard.release import Release, Wish
     from registry.guard.sweep import ThisMachine
 
-    with Release(store.for_change(), ThisMachine(store.for_change().root), Wish(None), reporter.progress()) as release:
+    with Release(store.for_change(), ThisMachine(store.for_change()), Wish(None), reporter.progress()) as release:
         judgement = release.judge()
     about = f"{count(len(judgement.runs), 'run')}, {count(judgement.n_files, 'file')} swept"
     if judgement.ok:

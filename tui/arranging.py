@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from registry.comparison import Spread
     from registry.queries import MetricSummary, RunSummary
 
+MACHINE = ("system/", "sys/", "gpu/", "time/", "perf/")
 SEED_PARAMS = ("seed", "random_seed", "data_seed", "seeds")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+
+
+def is_machine(metric: str) -> bool:
+    """Return whether a metric is about the machine and not about the model; such ones come last."""
+    return metric.startswith(MACHINE)
 
 
 def grouped(rows: "dict[str, RunSummary]", ids: Sequence[str], by: str) -> tuple[Group, ...]:

@@ -68,7 +68,7 @@ def default_keys(primary: str | None, metrics: Sequence[str], n_experiments: int
     if primary is not None:
         keys += [f"metric:{primary}", f"spark:{primary}"]
     keys += ["gates", "copies", "deployed"]
-    other = next((name for name in metrics if name != primary and not name.startswith(("system/", "time/"))), None)
+    other = next((name for name in metrics if name != primary), None)
     if other is not None:
         keys.append(f"metric:{other}")
     if n_experiments > 1:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
-from tui.arranging import common_primary, differing, grouped, log_lines, over_epochs
+from tui.arranging import common_primary, differing, grouped, is_machine, log_lines, over_epochs
 from tui.charts import Curve
 from tui.facts import (
     Compared,
@@ -155,7 +155,7 @@ class Store:
             wanted = queries.RunFilter(expression=query.filter)
             ids = queries.run_ids(session, wanted, sort_by=query.sort_by, descending=query.descending)
             n_total = queries.totals(session)["runs"]
-            names = tuple(found.name for found in queries.metric_names(session))
+            names = tuple(sorted((found.name for found in queries.metric_names(session)), key=is_machine))
             params = tuple(found.name for found in queries.param_names(session))
             goal = queries.metric_goal(session, query.sort_by) if query.sort_by in names else None
         if query.group and len(ids) > MAX_GROUPED:

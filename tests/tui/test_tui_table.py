@@ -156,7 +156,7 @@ async def test_enter_opens_and_marks_and_the_pin_are_drawn() -> None:
 
 
 async def test_wide_characters_do_not_push_the_columns_out_of_line() -> None:
-    async with table((60, 8)) as (app, shown, pilot):
+    async with table((60, 8)) as (_, shown, pilot):
         names = ["日本語モデル" * 4, "plain", "e\u0301" * 30, "שלום", "👩‍🔬 lab"]
         shown.show(ListLines([Line(n, (Cell(n), Cell("x"), Cell("BETA"), Cell("g"))) for n in names]))
         await pilot.pause()

@@ -45,7 +45,10 @@ class RemoteDialog(Asking, ModalScreen[str | None]):
             "every byte is read back after it was sent" if names else "no remotes yet: registry remote add NAME PLACE"
         )
         self.query_one(Static).update(Content.styled(said, "$text-muted" if names else "$text-warning"))
-        self.query_one(OptionList).add_options([Content(clean(name)) for name in names])
+        options = self.query_one(OptionList)
+        options.add_options([Content(clean(name)) for name in names])
+        options.highlighted = 0 if names else None
+        options.focus()
 
     def show_trouble(self, error: HoldfastError) -> None:
         """Say why they cannot be read."""
