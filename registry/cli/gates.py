@@ -106,7 +106,7 @@ def _print_verdicts(title: str, verdicts: "list[GateVerdict]") -> None:
             observed_words(verdict.observed, verdict.low, verdict.high, verdict.basis),
             verdict.step,
             word(verdict.verdict),
-            ", ".join(_beside_words(score.name, score.value, score.must) for score in verdict.beside),
+            ", ".join(beside_words(score.name, score.value, score.must) for score in verdict.beside),
             verdict.reason,
         )
         for verdict in verdicts
@@ -130,7 +130,8 @@ def observed_words(value: float | None, low: float | None, high: float | None, b
     return f"{'' if basis in (None, 'measured') else '≈'}{number(value)}{interval}"
 
 
-def _beside_words(name: str, value: float | None, must: str | None) -> str:
+def beside_words(name: str, value: float | None, must: str | None) -> str:
+    """Return what a control or a baseline scored: `oracle 0.596 (must pass)`."""
     shown = "not measured" if value is None else number(value)
     return f"{name} {shown}" + (f" (must {must})" if must else "")
 

@@ -81,8 +81,8 @@ def _run_once(address: str, declared: "Declared") -> tuple[str, int]:
 
 
 def _run_stages(declared: "Declared") -> tuple[str, int]:
-    from registry.staged import run_staged
     from registry.errors import UsageError
+    from registry.staged import run_staged
 
     if declared.suite is None:
         raise UsageError("--stages without a gate suite", hint="add --gates FILE; its [[stage]] tables are followed")

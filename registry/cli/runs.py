@@ -249,21 +249,24 @@ def threshold_text(gate: dict[str, Any]) -> str:
 
 
 def _print_gates(gates: list[dict[str, Any]]) -> None:
+    from registry.cli.gates import beside_words, observed_words
+
     rows = [
         (
             f"{gate['suite']}{'/' + gate['stage'] if gate['stage'] else ''}",
             gate["name"] if gate["required"] else f"{gate['name']} (advisory)",
             gate["metric"],
             threshold_text(gate),
-            "" if gate["observed"] is None else number(gate["observed"]),
+            observed_words(gate["observed"], gate["low"], gate["high"], gate["basis"]),
             gate["step"],
             word(gate["verdict"]),
+            ", ".join(beside_words(score["name"], score["value"], score["must"]) for score in gate["beside"]),
             gate["reason"],
         )
         for gate in gates
     ]
     if rows:
-        heads = ["suite", "gate", "metric", "target", "achieved", "step", "verdict", "why"]
+        heads = ["suite", "gate", "metric", "target", "achieved", "step", "verdict", "beside it", "why"]
         out.table(heads, rows, title="Gates", numeric=["achieved", "step"])
 
 

@@ -244,6 +244,7 @@ def test_a_run_that_measures_its_own_controls_is_calibrated_by_them(cli, suite):
     run.finish()
     gate = gates_of(cli, run)["acc"]
     assert gate["verdict"] == "pass"
+    assert "oracle 1 (must pass), constant 0.2 (must fail), rules 0.85" in " ".join(cli("show", run.id).out.split())
     assert {score["name"]: score["value"] for score in gate["beside"]} == {
         "oracle": 1.0,
         "constant": 0.2,
