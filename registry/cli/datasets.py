@@ -58,7 +58,7 @@ def list_all() -> None:
     from registry.dataset_views import list_datasets
 
     options = context()
-    with options.db(create=True).read() as session:
+    with options.db().read() as session:
         rows = list_datasets(session)
     if options.json:
         out.json(rows)

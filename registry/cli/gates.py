@@ -10,7 +10,7 @@ from registry.cli.output import number, out, word
 
 if TYPE_CHECKING:
     from registry.calibration import Separation
-    from registry.gates import GateVerdict
+    from registry.gates import GateVerdict, Suite
 
 gate = typer.Typer(
     help="Requirements on the checkpoint that would be promoted.", no_args_is_help=True, rich_markup_mode=None
@@ -20,25 +20,8 @@ gate = typer.Typer(
 @gate.command("ls")
 def list_suites() -> None:
     """List the gate suites: shipped ones and those that runs used, and whether their controls separate."""
-    from registry.calibration import is_calibrated, known_suites, separation
-
-    options = context()
-    with options.db(create=True).read() as session:
-        suites = known_suites(session)
-        rows: list[dict[str, Any]] = [
-            {
-                "suite": name,
-                "gates": len(suite.gates),
-                "stages": [stage.name for stage in suite.stages],
-                "controls": [control.name for control in suite.controls],
-                "baselines": [baseline.name for baseline in suite.baselines],
-                "calibrated": is_calibrated(separation(session, suite)),
-                "runs": n_runs,
-                "description": suite.description,
-            }
-            for name, (suite, n_runs) in suites.items()
-        ]
-    if options.json:
+    rows = _suite_rows()
+    if context().json:
         out.json(rows)
         return
     words = {True: word("pass"), False: word("uncalibrated"), None: "no controls"}
@@ -58,6 +41,36 @@ def list_suites() -> None:
         ],
         numeric=["gates", "runs"],
     )
+
+
+def _suite_rows() -> list[dict[str, Any]]:
+    """Return the suites; where there is no registry yet, the shipped ones."""
+    from registry.calibration import is_calibrated, known_suites, separation
+    from registry.errors import NotFoundError
+    from registry.gates import load_suite_text, parse_suite, shipped_suites
+
+    try:
+        with context().db().read() as session:
+            return [
+                _suite_row(suite, n_runs, is_calibrated(separation(session, suite)))
+                for suite, n_runs in known_suites(session).values()
+            ]
+    except NotFoundError:
+        shipped = [parse_suite(load_suite_text(name)[1], name) for name in shipped_suites()]
+        return [_suite_row(suite, 0, False if suite.controls else None) for suite in shipped]
+
+
+def _suite_row(suite: "Suite", n_runs: int, calibrated: bool | None) -> dict[str, Any]:
+    return {
+        "suite": suite.name,
+        "gates": len(suite.gates),
+        "stages": [stage.name for stage in suite.stages],
+        "controls": [control.name for control in suite.controls],
+        "baselines": [baseline.name for baseline in suite.baselines],
+        "calibrated": calibrated,
+        "runs": n_runs,
+        "description": suite.description,
+    }
 
 
 @gate.command("check")

@@ -267,6 +267,12 @@ def test_calibration_recorded_once_holds_for_every_run_of_the_suite(cli, suite):
     assert gates_of(cli, run)["acc"]["verdict"] == "uncalibrated"
 
 
+def test_looking_makes_no_registry(cli, own_folder):
+    assert {row["suite"] for row in cli("gate", "ls", "--json").json} >= {"5cat", "ternary-vae"}
+    assert "no registry at" in cli("dataset", "ls", code=4).err
+    assert not Path("runs.db").exists()
+
+
 def test_the_commands_of_controls_are_run_and_their_scores_recorded(cli, suite):
     Path("control.py").write_text("import sys\nprint('thinking')\nprint('{\"val/acc\": %s}' % sys.argv[1])")
     text = SUITE + "".join(
