@@ -80,6 +80,12 @@ def _about_artifact(custody: ArtifactCustody) -> Alert:
     artifact = custody.artifact
     subject = f"{artifact.run_id} {artifact.path}"
     label = f"{artifact.role} {artifact.path} of run {artifact.run_name} ({artifact.run_id})"
+    if any(copy.counts for copy in custody.copies):
+        return Alert(
+            "critical", "artifact-too-few-copies", subject,
+            f"{label} has {custody.verified_counting} of the {custody.min_copies} verified copies it must have",
+            artifact.recorded_at, f"registry copy {artifact.run_id} --to ANOTHER_REMOTE",
+        )  # fmt: skip
     if custody.n_verified:
         reasons = "; ".join(f"{copy.remote}: {copy.reason}" for copy in custody.copies if copy.state == "verified")
         return Alert(

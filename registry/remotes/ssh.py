@@ -76,7 +76,7 @@ def parse_address(url: str) -> SshAddress:
         path = match[3] if match[3].startswith("~") else f"/{match[3]}"
         return _checked(SshAddress(match[1], int(match[2]) if match[2] else None, path), url)
     target, colon, path = url.partition(":")
-    if not colon or not path or "/" in target:
+    if not colon or not path or "/" in target or url.startswith("ssh://"):
         raise UsageError(f"not an SSH place: {url!r}", hint="write HOST:PATH or ssh://USER@HOST:PORT/PATH")
     return _checked(SshAddress(target, None, path), url)
 
