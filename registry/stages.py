@@ -2,6 +2,7 @@
 in, one decision with its reason comes out; whoever trains calls `follow`.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ def stage_verdicts(stage: str, verdicts: Sequence[GateVerdict]) -> tuple[GateVer
 
 
 def filled(command: Sequence[str], params: Mapping[str, Any]) -> list[str]:
-    """Return a command with `{param}` replaced by its value; other braces stay as they are."""
+    """Return a command with `{param}` replaced by its value (text as it is, the rest as JSON); other braces stay."""
     pattern = re.compile(r"\{([A-Za-z_][\w./-]*)\}")
-    return [pattern.sub(lambda m: str(params[m[1]]) if m[1] in params else m[0], word) for word in command]
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+    return [pattern.sub(lambda m: texts.get(m[1], m[0]), word) for word in command]

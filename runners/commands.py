@@ -43,6 +43,9 @@ def train(
     gates: Annotated[
         str | None, typer.Option(help="A gate suite: a file, or the name of a shipped one; default the family's.")
     ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Follow the stages of the gate suite; each try is a child run.")
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run from its last checkpoint (id or name).")
     ] = None,
@@ -52,7 +55,7 @@ def train(
     list_families: Annotated[
         bool, typer.Option("--list", help="Show families, variants and presets; with FAMILY, its settings.")
     ] = False,
-) -> None:
+) -> int | None:
     """Train a built-in family, recorded from the first step.
 
     SIGTERM, Ctrl-C and --max-time end it between two steps, with a checkpoint that --resume goes on from exactly.
@@ -64,7 +67,56 @@ def train(
         _list(family)
     else:
         texts = tuple(overrides or ()) + ((f"seed={seed}",) if seed is not None else ())
+        if stages:
+            return _train_in_stages(family, preset, texts, gates, name=name, experiment=experiment, max_time=max_time)
         _report(_train(family, preset, texts, max_time, name=name, experiment=experiment, tags=tag or (), gates=gates))
+    return None
+
+
+def _train_in_stages(
+    text: str,
+    preset: str,
+    overrides: tuple[str, ...],
+    gates: str | None,
+    *,
+    name: str | None,
+    experiment: str | None,
+    max_time: str | None,
+) -> int:
+    """Let `registry run --stages` make each try a child run whose command is this training with the try's settings.
+
+    Returns its exit code. Raises UsageError for a suite without stages, or one that changes a setting the family does
+    not have.
+    """
+    import json
+    import subprocess
+
+    from registry.gates import load_suite_text, parse_suite
+
+    family_name, variant = families.split_name(text)
+    family = families.find_family(family_name)
+    variant = variant or family.default_variant
+    suite_name, suite_text = load_suite_text(gates or family.suite)
+    stages = parse_suite(suite_text, suite_name).stages
+    if not stages:
+        raise UsageError(f"suite {suite_name} has no stages", hint="--gates with a suite that has [[stage]] tables")
+    settings = family.build(variant, preset, overrides)
+    params: dict[str, Any] = {"variant": variant}
+    for key in sorted({key for stage in stages for key in (*stage.set, *stage.retry, *stage.fallback)} - {"variant"}):
+        if not hasattr(settings, key):
+            raise UsageError(f"suite {suite_name} sets {key!r}, which {family_name} does not have", hint="--list")
+        params[key] = getattr(settings, key)
+    registry = [sys.executable, "-m", "registry"]
+    command = [*registry, "train", f"{family_name}:{{variant}}", "--preset", preset, "--gates", gates or family.suite]
+    for setting in (*overrides, *(f"{key}={{{key}}}" for key in params if key != "variant")):
+        command += ["--set", setting]
+    command += ["--max-time", max_time] if max_time else []
+    run = [*registry, "run", "--stages", "--gates", gates or family.suite, "--name", name or f"{variant}-{preset}"]
+    run += ["--experiment", experiment or family.name]
+    for key, value in params.items():
+        run += ["--param", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    run += ["--db", context().db_url] if context().db_url else []
+    return subprocess.call([*run, "--", *command])
 
 
 def _train(text: str, preset: str, overrides: tuple[str, ...], max_time: str | None, **how: Any) -> "Outcome":
