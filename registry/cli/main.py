@@ -149,7 +149,13 @@ def help_page() -> str:
 
 
 def _first_line(verb: str) -> str:
-    found = find(verb)
+    """Return the first line of a verb's help; a verb of another package that cannot be loaded says so."""
+    try:
+        found = find(verb)
+    except (ImportError, AttributeError) as error:
+        if verb in COMMANDS:
+            raise
+        return f"(cannot be loaded: {error})"
     words = getattr(getattr(found, "info", None), "help", None) or inspect.getdoc(found) or ""
     return str(words).strip().splitlines()[0] if str(words).strip() else ""
 
