@@ -1,4 +1,4 @@
-"""Every screen has something clear to say: with a story in it, empty, while it loads, and when the registry is in trouble."""
+"""Every screen says something clear: with a story in it, empty, while it loads, and when the registry is in trouble."""
 
 import os
 import shutil
@@ -146,7 +146,8 @@ async def test_another_process_that_records_is_followed(tmp_path: Path, open_das
 
 HOSTILE = [
     "[bold red]not markup[/] [@click=app.quit]x[/]", "a" * 500, "日本語" * 60, "שלום \u202eעולם", "e\u0301" * 80,
-    "\x1b[2J\x1b[31mred\x07", "tab\there\nand there", "👩‍🔬👨‍👩‍👧‍👦" * 10, "%s {0} $primary", "\ud83d", " ", "'; DROP TABLE run; --",
+    "\x1b[2J\x1b[31mred\x07", "tab\there\nand there", "👩‍🔬👨‍👩‍👧‍👦" * 10, "%s {0} $primary",
+    "\ud83d", " ", "'; DROP TABLE run; --",
 ]  # fmt: skip
 
 

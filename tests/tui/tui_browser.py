@@ -78,6 +78,11 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             await self.ask("Input.dispatchKeyEvent", type=kind, text=text if kind == "keyDown" else "", key=text)
 
+    async def click(self, x: int, y: int) -> None:
+        """Click at a place of the page."""
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     async def picture(self) -> bytes:
         """Return the page as PNG."""
         shot = await self.ask("Page.captureScreenshot", format="png")

@@ -222,6 +222,8 @@ class Table(ScrollView, can_focus=True):
 
     def show_state(self, *lines: Cell) -> None:
         """Show a few centred lines instead of rows: empty, loading, or what went wrong."""
+        if lines == self.state_text:
+            return
         self._lines = ListLines()
         self.state_text = lines
         self._resize_content()
