@@ -145,9 +145,5 @@ def _event(template: Event, copy: Copy, first: Reading, second: Reading | None, 
 
 def method_words(level: int, cold: bool, kind: str) -> str:
     """Return how a copy was read, in a few words."""
-    how = "read back" if level == custody.READ_BACK else "hashed on its host"
-    return (
-        f"{how} from {kind}, {'past the cache' if cold else 'perhaps from a cache'}"
-        if kind in ("folder", "ssh")
-        else (f"{how} from {kind}")
-    )
+    how = f"read back from {kind}" if level == custody.READ_BACK else f"hashed on the {kind} host"
+    return f"{how}, past the page cache" if cold else how

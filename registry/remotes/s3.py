@@ -35,7 +35,10 @@ PART_BYTES = 16 << 20
 MOST_PARTS = 10_000
 PARALLEL_PARTS = 4
 PARALLEL_READS = 4
-READ_TRIES = 3
+READ_TRIES = 2
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_S = 30.0
+REQUEST_TRIES = 3
 
 
 class S3Store(Store):
@@ -337,9 +340,9 @@ def _client(endpoint: str | None, region: str | None, profile: str | None) -> An
     except ImportError:
         raise NotFoundError("S3 needs boto3", hint="pip install 'holdfast[s3]'", reason_code=23) from None
     config = Config(
-        retries={"max_attempts": 4, "mode": "standard"},
-        connect_timeout=10,
-        read_timeout=60,
+        retries={"total_max_attempts": REQUEST_TRIES, "mode": "standard"},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=SILENCE_S,
         s3={"addressing_style": "path"} if endpoint else {},
         request_checksum_calculation="when_supported",
         response_checksum_validation="when_required",  # our own digest decides, and tells a wrong byte from no answer

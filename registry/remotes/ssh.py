@@ -123,12 +123,14 @@ class Connection:
             for line in (json.dumps(_PROGRAM), json.dumps(texts), nonce):
                 self._write(line.encode() + b"\n")
             self._skip_noise(f"HOLDFAST {nonce}\n".encode())
+            self.ask("root", self._address.path)
         except UnreachableError:
-            self.close()
             if self._process.returncode in NO_PYTHON:
                 raise NoPythonError from None
             raise
-        self.ask("root", self._address.path)
+        except BaseException:
+            self.close()
+            raise
 
     def _skip_noise(self, greeting: bytes) -> None:
         """Pass over whatever the host's shell prints before the helper speaks."""
@@ -147,11 +149,12 @@ class Connection:
         try:
             while view:
                 view = view[self._process.stdin.write(view) or 0 :]
-        except OSError:
+        except (OSError, ValueError):
             raise self._lost("the connection broke") from None
 
     def _fill(self, timeout_s: float = SILENCE_S) -> None:
-        assert self._process.stdout is not None
+        if self._process.stdout is None or self._process.stdout.closed:
+            raise self._lost("the connection broke")
         ready, _, _ = select.select([self._process.stdout], [], [], timeout_s)
         if not ready:
             raise self._lost(f"it said nothing for {timeout_s:.0f} s")
@@ -174,16 +177,20 @@ class Connection:
         return dict(answer)
 
     def _lost(self, why: str) -> UnreachableError:
-        """Return the error for a broken connection, with what ssh itself said."""
+        """Close a broken connection and return the error for it, with what ssh itself said."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2.0)
         self._process.kill()
         self._process.wait()
-        self._errors.seek(0)
-        said = [line.strip() for line in self._errors.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        said: list[str] = []
+        if not self._errors.closed:
+            self._errors.seek(0)
+            lines = self._errors.read().decode("utf-8", "replace").splitlines()
+            said = [line.strip() for line in lines if line.strip()]
+        self.close()
         words = "; ".join(said[-2:]) or why
-        return UnreachableError(f"{self._address.target}: {words}", hint="does `ssh` reach it without a password?",
-                                reason_code=15)  # fmt: skip
+        hint = "does `ssh` reach it without a password?"
+        return UnreachableError(f"{self._address.target}: {words}", hint=hint, reason_code=15)
 
     # asking
 
@@ -207,6 +214,9 @@ class Connection:
             while "end" not in (answer := self._line()):
                 n_items += 1
                 yield answer["item"]
+        except OSError:
+            answer = {"end": n_items}
+            raise
         finally:
             if "end" not in answer:
                 self.close()
