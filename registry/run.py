@@ -41,7 +41,7 @@ def _start_of(folder: Path) -> events.Start:
     return first
 
 
-def _folder_name(name: str, run_id: str) -> str:
+def folder_name(name: str, run_id: str) -> str:
     """Return the name of a run's folder: what the file system takes of the run's name, and the id."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:80] or "run"
     return f"{safe}-{run_id}"
@@ -166,7 +166,7 @@ def start_run(address: str, start: events.Start) -> "Run":
     An empty runs.db marks the folder as the registry's, so that commands and runs below it find it.
     """
     runs = places.runs_folder(address)
-    folder = runs / _folder_name(start.name, start.run)
+    folder = runs / folder_name(start.name, start.run)
     try:
         folder.mkdir(parents=True)
         if places.nearest_database(runs.parent) is None:

@@ -85,17 +85,16 @@ def run_command(address: str, declared: Declared) -> Outcome:
 
 def _open_run(address: str, declared: Declared) -> Run:
     run_id = new_run_id()
-    default_name = Path(declared.command[0]).name if len(declared.command) == 1 else _short_name(declared.command)
     start = describe_start(
         run_id,
-        name=declared.name or os.environ.get("REGISTRY_RUN_NAME") or default_name,
+        name=declared.name or os.environ.get("REGISTRY_RUN_NAME") or default_name(declared.command),
         experiment=declared.experiment,
         command=declared.command,
         params=declared.params,
         tags=declared.tags,
         parent=declared.parent,
         cost_per_hour=declared.cost_per_hour,
-        roots=[*declared.roots, *(_fixed_part(split_role(pattern)[1]) for pattern in declared.artifacts)],
+        roots=[*declared.roots, *(fixed_part(split_role(pattern)[1]) for pattern in declared.artifacts)],
     )
     run = start_run(address, start)
     if declared.suite:
@@ -105,13 +104,15 @@ def _open_run(address: str, declared: Declared) -> Run:
     return run
 
 
-def _short_name(command: Sequence[str]) -> str:
+def default_name(command: Sequence[str]) -> str:
     """Return a name for a command: its script rather than its interpreter."""
+    if len(command) == 1:
+        return Path(command[0]).name
     script = next((word for word in command[1:] if not word.startswith("-") and " " not in word), command[0])
     return Path(script).stem or Path(command[0]).name
 
 
-def _fixed_part(pattern: str) -> Path:
+def fixed_part(pattern: str) -> Path:
     """Return the folder of a glob before its first wildcard."""
     parts: list[str] = []
     for part in Path(pattern).parts[:-1]:

@@ -1,5 +1,8 @@
 """`registry run`: wrap any command as a recorded run."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +12,13 @@ from registry.cli.context import context
 from registry.cli.output import out
 
 if TYPE_CHECKING:
-    from registry.wrapper import Declared
+    from registry.wrapper import Declared, Outcome
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD…", help="The command and its arguments.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- CMD…", help="The command and its arguments.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run (default: the script's).")] = None,
     experiment: Annotated[str | None, typer.Option(help="Group of runs it belongs to.")] = None,
     gates: Annotated[str | None, typer.Option(metavar="FILE", help="Gate suite: a file or a shipped name.")] = None,
@@ -38,6 +43,21 @@ def run(
     cost_per_hour: Annotated[
         float | None, typer.Option(min=0.0, help="What the machine costs (default: registry.toml, [hosts.NAME]).")
     ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Run it there, over SSH: user@host, or a name of [hosts.NAME].")
+    ] = None,
+    attach: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --host: go on following a run that was left there.")
+    ] = None,
+    copy_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REMOTE", help="With --host: copy its files there before the host is released."),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="ray[://ADDRESS]", help="Run it on a Ray cluster (default: a local one).")
+    ] = None,
+    gpus: Annotated[float | None, typer.Option(min=0.0, help="With --on: GPUs to reserve.")] = None,
+    cpus: Annotated[float | None, typer.Option(min=0.0, help="With --on: CPU cores to reserve.")] = None,
 ) -> int:
     """Run any command as a recorded run: output, exit code, git state, metrics it logs, files it leaves."""
     import os
@@ -49,7 +69,7 @@ def run(
 
     options = context()
     declared = Declared(
-        command=command,
+        command=command or [],
         name=name,
         experiment=experiment or os.environ.get("REGISTRY_EXPERIMENT") or "default",
         params=_params(param or []),
@@ -64,17 +84,70 @@ def run(
     )
     address = places.registry_url(options.db_url)
     require_usable(address, declared.datasets, declared.experiment, allow=allow_data)
-    run_id, exit_code = _run_stages(declared) if stages else _run_once(address, declared)
+    where = _Elsewhere(host, attach, tuple(copy_to or ()), on, gpus, cpus)
+    where.check(stages)
+    run_id, exit_code = _run_stages(declared) if stages else _run_once(address, declared, where.launcher())
     options.db(create=True)
     if not options.quiet:
         out.warn(f"run {run_id} recorded; `registry show {run_id}`")
     return exit_code
 
 
-def _run_once(address: str, declared: "Declared") -> tuple[str, int]:
-    from registry.wrapper import run_command
+@dataclass(frozen=True)
+class _Elsewhere:
+    """The options that say where a command runs; none of them: here."""
 
-    outcome = run_command(address, declared)
+    host: str | None
+    attach: str | None
+    copy_to: tuple[str, ...]
+    on: str | None
+    gpus: float | None
+    cpus: float | None
+
+    def check(self, stages: bool) -> None:
+        """Refuse options that do not go together."""
+        from registry.errors import UsageError
+
+        if self.host and self.on:
+            raise UsageError("--host and --on", hint="a command runs in one place")
+        if (self.host or self.on) and stages:
+            raise UsageError("--stages runs here", hint="put --host or --on into the command of the stages")
+        if (self.attach or self.copy_to) and not self.host:
+            raise UsageError("--attach and --copy-to speak of a host", hint="add --host HOST")
+        if (self.gpus is not None or self.cpus is not None) and not self.on:
+            raise UsageError("--gpus and --cpus are reserved on a cluster", hint="add --on ray")
+
+    def launcher(self) -> "Callable[[str, Declared], Outcome]":
+        """Return what runs a command: this process, or a launcher that an installed package offers."""
+        from registry.wrapper import run_command
+
+        if self.host:
+            return partial(
+                _find_launcher("host"), place=self.host, say=out.warn, attach=self.attach, copy_to=self.copy_to
+            )
+        if self.on:
+            name = self.on.partition(":")[0]
+            return partial(_find_launcher(name), place=self.on, say=out.warn, gpus=self.gpus, cpus=self.cpus)
+        return run_command
+
+
+def _find_launcher(name: str) -> "Callable[..., Outcome]":
+    """Return the launcher that the entry points `holdfast.launchers` call by this name. Raises UsageError."""
+    from importlib.metadata import entry_points
+
+    from registry.errors import HoldfastError, UsageError
+
+    points = {point.name: point for point in entry_points(group="holdfast.launchers")}
+    if name not in points:
+        raise UsageError(f"nothing here runs commands on {name!r}", hint=f"there is {', '.join(sorted(points))}")
+    try:
+        return points[name].load()  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise HoldfastError(f"{error.name} is not installed", hint=f"pip install 'holdfast[{name}]'") from None
+
+
+def _run_once(address: str, declared: "Declared", launcher: "Callable[[str, Declared], Outcome]") -> tuple[str, int]:
+    outcome = launcher(address, declared)
     for problem in outcome.problems:
         out.warn(problem)
     return outcome.run_id, outcome.exit_code
