@@ -3,42 +3,26 @@ an acknowledged one is hidden until it ends, a critical one never.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from registry import clock
+from registry import audit, clock
+from registry.alert import SEVERITIES, Alert
+from registry.backup import backup_alerts
+from registry.copies import custody_alerts
 from registry.database import Database
+from registry.dataset_views import dataset_alerts
+from registry.errors import NotFoundError, UsageError
+from registry.lineage import invalid_reasons
+from registry.metric_alerts import metric_alerts
+from registry.tables import Acknowledgement
 
-SEVERITIES = ("critical", "warning", "info")
 CRASH_NEWS_S = 7 * 86_400.0
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One warning: a stable `code`, what it is about, since when (unix seconds), and what to type to end it."""
-
-    severity: str
-    code: str
-    subject: str
-    message: str
-    since: float | None
-    hint: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the alert in the shape of the JSON contract."""
-        return {**asdict(self), "since": clock.iso(self.since)}
 
 
 def current_alerts(db: Database, *, acknowledged: bool = False) -> list[Alert]:
     """Return what is wrong now, gravest first; acknowledged warnings only when asked for."""
-    from registry.backup import backup_alerts
-    from registry.copies import custody_alerts
-    from registry.dataset_views import dataset_alerts
-    from registry.metric_alerts import metric_alerts
-
     now = clock.now()
     with db.read() as session:
         found = [
@@ -61,10 +45,6 @@ def _acknowledged(session: Session) -> set[tuple[str, str]]:
 
 def acknowledge(db: Database, code: str, subject: str, reason: str) -> None:
     """Record that a person has seen an alert. Raises UsageError without a reason, NotFoundError when there is none."""
-    from registry import audit
-    from registry.errors import NotFoundError, UsageError
-    from registry.tables import Acknowledgement
-
     if not reason.strip():
         raise UsageError("an acknowledgement without a reason", hint='add --reason "why it may stay"')
     known = {(alert.code, alert.subject) for alert in current_alerts(db, acknowledged=True)}
@@ -78,8 +58,6 @@ def acknowledge(db: Database, code: str, subject: str, reason: str) -> None:
 
 def deployment_alerts(session: Session) -> list[Alert]:
     """Return what is wrong with what is deployed: overrides in force, a run that was declared invalid since."""
-    from registry.lineage import invalid_reasons
-
     rows = (
         session.connection()
         .execute(

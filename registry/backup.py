@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from registry import audit, clock, custody
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.copies.remotes import connect
 from registry.copies.sources import bytes_source, file_source
 from registry.copies.transfer import Progress, Transfer

@@ -10,7 +10,7 @@ from sqlalchemy import String, bindparam, text
 from sqlmodel import Session, col, select
 
 from registry import clock
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.data_policy import RegisteredFile, changed_files, parse_reference
 from registry.datasets import as_registered, find_dataset, unknown_dataset
 from registry.hashing import stat_token

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import String, bindparam, text
 from sqlmodel import Session, select
 
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.metrics import infer_goal
 from registry.settings import Honesty, Settings
 from registry.steps import value_at_step

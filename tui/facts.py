@@ -7,7 +7,7 @@ from tui.charts import Curve
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
-    from registry.alerts import Alert
+    from registry.alert import Alert
     from registry.comparison import Comparison, Spread
     from registry.copies.overview import ArtifactCustody
     from registry.queries import MetricSummary, RunSummary

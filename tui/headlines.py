@@ -8,7 +8,7 @@ from tui.marks import SEVERITY
 from tui.text import count
 
 if TYPE_CHECKING:
-    from registry.alerts import Alert
+    from registry.alert import Alert
 
 FIRST = "artifact-no-verified-copy"
 _PHRASES = {

@@ -32,7 +32,7 @@ from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
-    from registry.alerts import Alert
+    from registry.alert import Alert
     from registry.database import Database
     from registry.queries import RunDetail, RunSummary
 

@@ -16,7 +16,8 @@ def init() -> None:
 
 def status() -> None:
     """Say in a few lines what there is, what runs, what serves, and what is at risk."""
-    from registry.alerts import SEVERITIES, current_alerts
+    from registry.alert import SEVERITIES
+    from registry.alerts import current_alerts
     from registry.deployments import live_deployments
     from registry.queries import totals
 

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from registry import clock
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.copies.overview import ArtifactCustody, Tally, artifact_custody, tally, unsafe_ids
 from registry.copies.record import load_places
 from registry.custody import Place

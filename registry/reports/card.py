@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from registry import clock
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.dataset_views import UNREGISTERED
 from registry.queries import RunDetail, show_run
 from registry.reports import page

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from registry import clock, comparison
-from registry.alerts import Alert
+from registry.alert import Alert
 from registry.errors import UsageError
 from registry.queries import RunFilter, RunSummary, list_runs
 from registry.reports import page

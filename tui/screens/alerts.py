@@ -21,7 +21,7 @@ from tui.text import ago, clean, count
 from tui.widgets.table import Cell, Column, Line, ListLines, Table
 
 if TYPE_CHECKING:
-    from registry.alerts import Alert
+    from registry.alert import Alert
 
 COLUMNS = (
     Column("severity", "Severity", minimum=10, maximum=10),
