@@ -31,7 +31,7 @@ def uniform_expectation(k: int, n: int = N_OPERATIONS) -> float:
 def uniform_sd(k: int, n: int = N_OPERATIONS) -> float:
     """Return the standard deviation of that number (classical occupancy: Feller I, chapter II.11)."""
     miss_one = math.exp(k * math.log1p(-1.0 / n))
-    miss_two = math.exp(k * math.log1p(-2.0 / n))
+    miss_two = (1.0 - 2.0 / n) ** k
     return math.sqrt(max(0.0, n * (n - 1) * miss_two + n * miss_one - (n * miss_one) ** 2))
 
 
@@ -54,7 +54,7 @@ def check_claim(n_unique: float, k: int) -> None:
     """Raise CheckFailedError for a coverage no sampler of k independent draws can have."""
     if n_unique > most_possible(k):
         raise CheckFailedError(
-            f"{n_unique:g} distinct operations from {k} draws is impossible: a uniform sampler reaches "
+            f"{n_unique:.0f} distinct operations from {k} draws is impossible: a uniform sampler reaches "
             f"{uniform_expectation(k):.0f} ± {uniform_sd(k):.0f}",
             hint="count distinct operations of independent draws, and name the number of draws",
         )
