@@ -85,7 +85,7 @@ class Responder:
 
     @torch.no_grad()
     def answer(self, sentences: Sequence[str], n: int = 5) -> Answer:
-        """Return the `n` known sentences that most likely come after these; fewer than five are filled up with the first.
+        """Return the `n` known sentences most likely to come next; fewer than five are filled up with the first.
 
         Raises UsageError for no sentence, or an `n` out of 1 to 50.
         """

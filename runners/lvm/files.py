@@ -64,6 +64,9 @@ def _read_bank(arrays: Mapping[str, NDArray[Any]], found: Mapping[str, str], nam
     if not found["document"]:
         raise UsageError(f"{name}: vectors without document ids", hint="add an array `document`, one id a row")
     document = arrays[found["document"]].astype(np.int64)
+    vectors = unit(arrays[found["vectors"]])
+    if len(vectors) != len(document):
+        raise UsageError(f"{name}: {len(vectors)} vectors and {len(document)} document ids", hint="one of each a row")
     broken = arrays["sequence"] if "sequence" in arrays else np.zeros_like(document)
     position = arrays[found["position"]] if found["position"] else np.arange(len(document))
     order = np.lexsort((position, broken, document))
@@ -71,7 +74,7 @@ def _read_bank(arrays: Mapping[str, NDArray[Any]], found: Mapping[str, str], nam
     sequence = np.cumsum((np.diff(pieces, prepend=pieces[:, :1]) != 0).any(0))
     return SequenceStore(
         name=name,
-        vectors=unit(arrays[found["vectors"]])[order],
+        vectors=vectors[order],
         sequence=sequence,
         document=document[order],
         is_ood=_out_of_domain(arrays, document)[order],

@@ -96,12 +96,17 @@ class SequenceStore:
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float16]:
-    """Return the vectors at length one, as half-precision. Raises UsageError for a zero or non-finite row."""
+    """Return the vectors at length one, in half precision; those that are so already stay as they are.
+
+    Raises UsageError for a zero or non-finite row.
+    """
     plain = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(plain, axis=-1, keepdims=True)
     bad = ~np.isfinite(norms[..., 0]) | (norms[..., 0] == 0)
     if bad.any():
         raise UsageError(f"{int(bad.sum())} vectors are zero or not finite", hint="embed those texts again")
+    if vectors.dtype == np.float16 and np.abs(norms - 1.0).max() < UNIT_TOLERANCE:
+        return vectors
     return (plain / norms).astype(np.float16)
 
 

@@ -1,0 +1,131 @@
+"""Training the latent vector model: every variant learns, is recorded, stops in order and goes on exactly."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from registry import events
+from registry.errors import CheckFailedError, NotFoundError, UsageError
+from registry.gates import load_suite_text, parse_suite
+from runners.lvm import FAMILY, table
+from runners.lvm.answer import load_model
+from runners.training import start
+from runners.training.checkpoints import load_weights
+
+
+@pytest.fixture(autouse=True)
+def registry_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGISTRY_DB", str(tmp_path / "runs.db"))
+    monkeypatch.delenv("REGISTRY_RUN_ID", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def train(variant: str, *overrides: str, **more):
+    settings = FAMILY.build(variant, "smoke", ("threads=1", *overrides))
+    return start.train_family(FAMILY, settings, variant=variant, preset="smoke", **more)
+
+
+def journal(outcome) -> list[events.AnyEvent]:
+    return [events.decode(line) for line in (outcome.folder / "journal.jsonl").read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("variant", sorted(FAMILY.variants))
+def test_every_variant_finds_the_rotation_better_than_it_can_be_guessed(variant):
+    outcome = train(variant, "epochs=30" if variant in ("amn", "gru", "lstm") else "epochs=12")
+    own = next(e for e in journal(outcome) if isinstance(e, events.Evaluation) and e.digest)
+    assert outcome.status == "finished"
+    assert own.intervals["5cat/skill_cosine"][0] > 0
+    assert own.digest == next(
+        e.digest for e in reversed(journal(outcome)) if isinstance(e, events.Artifact) and e.role == "best"
+    )
+
+
+def test_controls_and_baselines_are_recorded_beside_the_model():
+    subjects = {e.subject for e in journal(train("p1")) if isinstance(e, events.Evaluation)}
+    assert {"oracle", "constant", "copy_last", "shuffled", "mean_context", "ar5", "copy_last_centred"} <= subjects
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights():
+    straight = train("rank", name="straight")
+    settings = FAMILY.build("rank", "smoke", ("threads=1", "checkpoint_every=20"))
+    stopped = start.train_family(
+        FAMILY, settings, variant="rank", preset="smoke", name="stopped", progress=_stop_at(30)
+    )
+    assert stopped.status == "killed" and stopped.step == 30
+    resumed = start.resume_family(stopped.run_id)
+    assert resumed.status == "finished"
+    one, other = (load_weights(o.folder / "checkpoints" / "last.safetensors")[0] for o in (straight, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _stop_at(step: int):
+    def progress(now: int, total: int, text: str) -> None:
+        if now == step:
+            os.kill(os.getpid(), 15)
+
+    return progress
+
+
+def test_a_checkpoint_says_enough_to_be_loaded_alone():
+    outcome = train("p5.1")
+    model, encoder = load_model(outcome.folder / "checkpoints" / "best.safetensors")
+    assert model(torch.zeros(2, 5, 16)).shape == (2, 16)
+    assert encoder.name == "synthetic rotation"
+
+
+def test_wrong_choices_are_refused_in_one_line(tmp_path):
+    with pytest.raises(UsageError, match="attention_bias"):
+        train("gru", "attention_bias=0.5")
+    with pytest.raises(UsageError, match="width"):
+        train("p1", "width=30")
+    with pytest.raises(NotFoundError, match="no sequence file"):
+        train("p1", "data=nowhere.npz")
+    with pytest.raises(NotFoundError, match="no stage"):
+        train("p1", "start_from=previous")
+    with pytest.raises(CheckFailedError, match="window"):
+        train(
+            "p1",
+            "data=rotation",
+            "n_documents=20",
+            "document_length=12",
+            "ood=",
+            "split_seed=0",
+            "data=" + _tiny(tmp_path),
+        )
+
+
+def _tiny(folder) -> str:
+    import numpy as np
+
+    vectors = np.eye(8)[np.arange(6)]
+    np.savez(folder / "tiny.npz", v=vectors, aid=np.zeros(6, dtype=int))
+    return str(folder / "tiny.npz")
+
+
+def test_the_table_is_made_of_what_is_recorded_and_trains_nothing_twice(capsys):
+    arguments = ["--preset", "smoke", "--seeds", "2", "--data", "rotation", "--variants", "p1", "--set", "epochs=3"]
+    assert table.main(arguments) == 0
+    first = capsys.readouterr()
+    assert first.err.count("finished") == 2
+    assert "| p1 |" in first.out and "±" in first.out and "*oracle*" in first.out
+    assert table.main(arguments) == 0
+    second = capsys.readouterr()
+    assert second.err == "" and second.out == first.out
+
+
+def test_the_suites_name_only_what_is_measured():
+    outcome = train("rank", "n_documents=150")
+    own = {name for e in journal(outcome) if isinstance(e, events.Evaluation) and e.digest for name in e.metrics}
+    for name in ("5cat", "5cat-control", "5cat-stages"):
+        suite = parse_suite(load_suite_text(name)[1], name)
+        missing = {gate.metric for gate in suite.gates} - own
+        assert missing <= {"5cat/bins_delta"}, missing
+
+
+def test_listing_families_imports_no_torch():
+    code = "import sys; import runners.lvm, runners.edgejson; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
