@@ -4,6 +4,7 @@ The store behind it (sqlmodel and all) is imported on the first question, after 
 """
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,14 @@ from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from registry.alert import Alert
     from registry.database import Database
     from registry.queries import RunDetail, RunSummary
 
-PAGE_ROWS = 200
+PAGE_ROWS = 100
+NAMES_HOLD_S = 10.0
 N_SPARK = 12
 MAX_CUSTODY = 1000
 MAX_GROUPED = 2000
@@ -53,6 +57,8 @@ class Store:
         self._db: Database | None = None
         self._inode: int | None = None
         self._sketches = Sketches()
+        self._known_names: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self._names_until = 0.0
         self.free_bytes: dict[str, int | None] = {}
         """How much room a remote had when it was last looked at in this session."""
 
@@ -100,6 +106,7 @@ class Store:
     def close(self) -> None:
         """Give the connections back and forget what was read."""
         self._sketches.clear()
+        self._known_names = None
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -144,29 +151,40 @@ class Store:
 
     # --- runs
 
-    def runs_index(self, query: RunsQuery) -> RunsIndex:
+    def runs_index(self, query: RunsQuery, metrics: Sequence[str] | None = None) -> RunsIndex:
         """Return the runs that match, in order, with the rows of the first page, or in groups with all rows.
 
-        Raises UsageError for a filter that says nothing, or for groups of more than MAX_GROUPED runs.
+        `metrics` limits which metrics the rows hold (None: all). Raises UsageError for a filter that says nothing, or
+        for groups of more than MAX_GROUPED runs.
         """
         from registry import queries
 
         with self.db.read() as session:
             wanted = queries.RunFilter(expression=query.filter)
             ids = queries.run_ids(session, wanted, sort_by=query.sort_by, descending=query.descending)
-            n_total = queries.totals(session)["runs"]
-            names = tuple(sorted((found.name for found in queries.metric_names(session)), key=is_machine))
-            params = tuple(found.name for found in queries.param_names(session))
+            names, params = self._names(session)
             goal = queries.metric_goal(session, query.sort_by) if query.sort_by in names else None
-        if query.group and len(ids) > MAX_GROUPED:
-            raise UsageError(
-                f"{len(ids):,} runs are too many to group", hint=f"filter them first (/), down to {MAX_GROUPED:,}"
-            )
-        rows = self.rows(ids if query.group else ids[:PAGE_ROWS])
+            if query.group and len(ids) > MAX_GROUPED:
+                raise UsageError(
+                    f"{len(ids):,} runs are too many to group", hint=f"filter them first (/), down to {MAX_GROUPED:,}"
+                )
+            first = queries.RunFilter(ids=tuple(ids if query.group else ids[:PAGE_ROWS]))
+            page = queries.list_runs(session, self.db.settings, first, metrics=metrics)
+        rows = {row.id: row for row in page.rows}
         return RunsIndex(
-            query, tuple(ids), n_total, names, params, len({row.experiment for row in rows.values()}),
-            common_primary(rows.values()), goal, rows, grouped(rows, ids, query.group),
+            query, tuple(ids), page.n_total, names, params, len({row.experiment for row in page.rows}),
+            common_primary(page.rows), goal, rows, grouped(rows, ids, query.group),
         )  # fmt: skip
+
+    def _names(self, session: "Session") -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the metrics (the machine's last) and the parameters there are; read anew after NAMES_HOLD_S."""
+        from registry import queries
+
+        if self._known_names is None or time.monotonic() > self._names_until:
+            names = sorted((found.name for found in queries.metric_names(session)), key=is_machine)
+            self._known_names = tuple(names), tuple(found.name for found in queries.param_names(session))
+            self._names_until = time.monotonic() + NAMES_HOLD_S
+        return self._known_names
 
     def rows(self, ids: Sequence[str], metrics: Sequence[str] | None = None) -> "dict[str, RunSummary]":
         """Return the rows of these runs by id; a run that is gone has none."""

@@ -1,4 +1,4 @@
-"""The dashboard in a real terminal: another process records, two runs are compared, one is promoted; the record agrees."""
+"""The dashboard in a real terminal: another process records, two runs are compared, one promoted; the record agrees."""
 
 import json
 import os

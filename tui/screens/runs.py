@@ -89,7 +89,8 @@ class RunsScreen(RegistryScreen):
 
     def reload(self) -> None:
         """Ask for the runs that match, in order."""
-        self.ask("index", partial(_ask_index, query=self.wanted))
+        shown = columns.metrics_of(self.keys) if self.keys and not self.wanted.group else None
+        self.ask("index", partial(Store.runs_index, query=self.wanted, metrics=shown))
 
     def take_index(self, index: RunsIndex) -> None:
         """Show the runs that match; rows that are not in the first page come when they are looked at."""
@@ -152,7 +153,7 @@ class RunsScreen(RegistryScreen):
         last = -(-message.last // PAGE_ROWS) * PAGE_ROWS
         ids = self._lines.missing(first, last)
         if ids:
-            self.ask("rows", partial(Store.rows, ids=ids))
+            self.ask("rows", partial(Store.rows, ids=ids, metrics=columns.metrics_of(self.keys)))
 
     def take_rows(self, rows: "dict[str, RunSummary]") -> None:
         """Put loaded rows into the table."""
@@ -419,10 +420,6 @@ class RunsScreen(RegistryScreen):
         if key is not None and len(self.dashboard.marked) < 2 and key not in self.dashboard.marked:
             self._mark((*self.dashboard.marked, key))
         self.dashboard.action_mode("compare")
-
-
-def _ask_index(store: Store, query: RunsQuery) -> RunsIndex:
-    return store.runs_index(query)
 
 
 SCREEN = RunsScreen
