@@ -83,6 +83,16 @@ def init(
     runs = places.runs_folder(address)
     suite = load_suite(gates)
     inherited = os.environ.get("REGISTRY_RUN_ID")
+    if "RANK" in os.environ:
+        from registry import ranks
+
+        shared = None if id or inherited else ranks.common_run_id()
+        if ranks.rank() > 0:
+            wanted_id = id or inherited or shared or new_run_id()
+            other = ranks.RankRun(address, wanted_id, ranks.rank(), name or "", experiment or "default")
+            _fail_on_unhandled_exception(other)
+            return other
+        id, resume = (shared, "allow") if shared else (id, resume)
     joined = inherited if id is None else id if id == inherited else None
     wanted = joined or id
     folder = find_run_folder(runs, wanted) if wanted else None
@@ -345,7 +355,7 @@ class Run:
             )
         )
         self._artifacts[role] = frozen.digest
-        self._journal.sync()
+        self.sync()
         return frozen.digest
 
     def log_evaluation(
