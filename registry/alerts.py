@@ -94,7 +94,7 @@ def deployment_alerts(session: Session) -> list[Alert]:
 
 
 def run_alerts(session: Session, now: float) -> list[Alert]:
-    """Return runs that died without a word in the last days, and journals with lines that could not be read."""
+    """Return runs that died or cried out in the last days, and journals with lines that could not be read."""
     crashed = session.connection().execute(
         text(
             "SELECT id, name, evidence, ended_at FROM run WHERE status = 'crashed' AND deleted_at IS NULL"
@@ -112,6 +112,24 @@ def run_alerts(session: Session, now: float) -> list[Alert]:
             f"registry log {row.id}; then resume it, or: registry ack run-crashed {row.id} --reason …",
         )
         for row in crashed
+    ]
+    said = session.connection().execute(
+        text(
+            "SELECT n.run_id, r.name, n.text, n.at FROM note n JOIN run r ON r.id = n.run_id WHERE n.level = 'critical'"
+            " AND r.deleted_at IS NULL AND n.at > :after ORDER BY n.at DESC LIMIT 100"
+        ),
+        {"after": now - CRASH_NEWS_S},
+    )
+    found += [
+        Alert(
+            "warning",
+            "run-critical-note",
+            row.run_id,
+            f"run {row.name} ({row.run_id}): {row.text}",
+            row.at,
+            f"registry show {row.run_id}; then: registry ack run-critical-note {row.run_id} --reason …",
+        )
+        for row in said
     ]
     torn = session.connection().execute(
         text("SELECT path, run_id, bad_lines FROM journal_cursor WHERE bad_lines > 0 AND run_id IS NOT NULL ORDER BY 1")

@@ -101,3 +101,18 @@ def test_what_runs_cost_by_the_hour_or_by_host(cli, own_folder):
     (own_folder / "registry.toml").write_text(f'[hosts."{socket.gethostname()}"]\ncost_per_hour = 1.29\n')
     assert {row["name"]: row["cost"] for row in cli("ls", "--json").json} == {"dear": 3.0, "host": pytest.approx(1.935)}
     assert "3.00" in cli("ls").out and "1.94" in cli("show", "host").out
+
+
+def test_what_a_run_cried_out_is_an_alert_until_it_is_acknowledged(cli, own_folder):
+    with registry.init(name="diverged") as run:
+        run.note("the loss is nan at step 8; the weights of step 7 are kept", level="critical", step=7)
+
+    def codes():
+        return [alert["code"] for alert in cli("alerts", "--json").json]
+
+    assert "run-critical-note" in codes()
+    assert "without a reason" in cli("ack", "run-critical-note", run.id, "--reason", " ", code=2).err
+    assert "no alert" in cli("ack", "run-critical-note", "nobody", "--reason", "seen", code=4).err
+    cli("ack", "run-critical-note", run.id, "--reason", "lowered the rate")
+    assert "run-critical-note" not in codes()
+    assert cli("history", "--json").json[0]["action"] == "acknowledge"
