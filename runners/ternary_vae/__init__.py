@@ -38,7 +38,7 @@ FAMILY = Family(
             "checkpoint_every": 200,
         },
         "cpu": {"epochs": 80, "batch_size": 512},
-        "gpu": {"epochs": 106, "batch_size": 64, "learning_rate": 1e-3, "n_models": 32, "evaluation_draws": 10_000_000},
+        "gpu": {"epochs": 160, "batch_size": 512, "evaluation_draws": 10_000_000},
     },
     default_variant="calibrated",
     suite="ternary-vae",

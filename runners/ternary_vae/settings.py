@@ -53,4 +53,3 @@ class Settings(CommonSettings):
     evaluation_draws: Annotated[
         int, Meta(ge=195_000, description="Draws behind perplexity and missing operations at the end.")
     ] = 1_000_000
-    n_models: Annotated[int, Meta(ge=1, le=256, description="Seeds trained at once, as one batched model.")] = 1

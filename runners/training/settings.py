@@ -29,7 +29,6 @@ class CommonSettings:
         Meta(description="Arithmetic of the forward pass; auto is bf16 where the GPU has it, else fp32."),
     ] = "auto"
     threads: Annotated[int, Meta(ge=0, le=256, description="CPU threads; 0 takes the idle cores.")] = 0
-    compile: Annotated[bool, Meta(description="Compile the model with torch.compile.")] = False
     checkpoint_every: Annotated[int, Meta(ge=1, description="Steps between two checkpoints.")] = 500
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from runners.ternary_vae.schedule import activation_step, phase_at
 from runners.ternary_vae.settings import Settings
 
 CALIBRATED = FAMILY.build("calibrated", "cpu")
-RECIPE = FAMILY.build("v5.5", "gpu", ("n_models=1",))
+RECIPE = FAMILY.build("v5.5", "gpu")
 
 
 def test_ids_and_trits_are_one_to_one() -> None:

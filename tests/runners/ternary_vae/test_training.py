@@ -1,5 +1,6 @@
 """The whole way from the command line: train, be killed anywhere, resume, judge by gates that know their controls."""
 
+import fcntl
 import os
 import random
 import signal
@@ -48,8 +49,18 @@ def _folder(name: str) -> Path | None:
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that nothing interrupted."""
-    root = tmp_path_factory.mktemp("straight")
+    """The folder of a run that nothing interrupted; the workers of one test session share it."""
+    if not os.environ.get("PYTEST_XDIST_WORKER"):
+        return _train_straight(tmp_path_factory.mktemp("straight"))
+    root = tmp_path_factory.getbasetemp().parent / "ternary-vae-straight"
+    root.mkdir(exist_ok=True)
+    with open(root / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = next((root / "runs").glob("straight-*"), None)
+        return made or _train_straight(root)
+
+
+def _train_straight(root: Path) -> Path:
     words = ["train", "ternary_vae", *TINY, "--name", "straight"]
     done = subprocess.run(
         [os.sys.executable, "-c", SCRIPT.format(words=words)], cwd=root, capture_output=True, text=True, timeout=150

@@ -26,7 +26,6 @@ def test_layers_are_laid_one_over_the_other() -> None:
         ("learning_rate=inf", "not a finite number"),
         ("learning_rate=-1", "> 0"),
         ("device=tpu", "one of auto, cpu, cuda"),
-        ("compile=perhaps", "expected bool"),
         ("seed=4294967296", "expected int"),
         ("=3", "no setting ''"),
     ],
