@@ -24,6 +24,8 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[torch.nn.Module, PreTraine
     is_folder = path.is_dir()
     if not is_folder and (path.is_absolute() or name.startswith((".", "~"))):
         raise NotFoundError(f"no model folder {name}", hint=_INSTEAD)
+    if is_folder and not (path / "config.json").is_file():
+        raise NotFoundError(f"{name} holds no model: it has no config.json", hint=_INSTEAD)
     source = str(path) if is_folder else name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=is_folder)

@@ -4,8 +4,8 @@ It reads the four forms of `forms`, and lists whose items carry no mark: there a
 again, or an earlier field of the schema. What it cannot read it leaves out.
 """
 
+import json
 import re
-import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,11 @@ def parse(schema: Schema, text: str) -> dict[str, Any]:
 
 
 def _unquoted(text: str) -> str:
-    return shlex.split(text)[0] if text.startswith('"') else text
+    """Return what stands between quotes; a text whose quotes do not close as it is."""
+    try:
+        return str(json.loads(text)) if text.startswith('"') else text
+    except ValueError:
+        return text
 
 
 def _dotted(path: str) -> list[str]:

@@ -84,7 +84,7 @@ def wilson(hits: Sequence[float]) -> Estimate:
     mean = sum(hits) / n
     centre = (mean + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(mean * (1 - mean) / n + Z_95**2 / (4 * n**2))
-    return Estimate(mean, max(0.0, centre - half), min(1.0, centre + half), n)
+    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)), n)
 
 
 def paired_gain(mine: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Estimate:

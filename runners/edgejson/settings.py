@@ -23,7 +23,7 @@ class EdgeJsonSettings(CommonSettings):
         SHORT
     )
     new_schemas: Annotated[str, Meta(description="Schemas the adapter learns; empty: those of the base.")] = NEW
-    rows_per_schema: Annotated[int, Meta(ge=1, le=1_000_000, description="Training rows made for each schema.")] = 2000
+    rows_per_schema: Annotated[int, Meta(ge=1, le=1_000_000, description="Training rows made for each schema.")] = 1000
     test_rows: Annotated[int, Meta(ge=1, le=10_000, description="Test rows made for each schema.")] = 24
     data_seed: Annotated[int, Meta(ge=0, description="Seed of the rows that are made.")] = 0
     forms: Annotated[str, Meta(description="Surface forms of the training texts, separated by commas.")] = (

@@ -5,6 +5,7 @@ Three phases share one loop: a small base learns to copy, then its schemas; then
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,12 +215,14 @@ def _keep_model(
     """
     folder = run.folder / "model"
     disable_progress_bar()
+    is_folder = bool(settings.base) and Path(settings.base).expanduser().is_dir()
+    named = Path(settings.base).name if is_folder else settings.base or "base"
     tokenizer.save_pretrained(folder)
     if settings.method == "full":
         model.save_pretrained(folder)
     else:
-        model.peft_config["default"].base_model_name_or_path = settings.base or "base"
-        model.save_pretrained(folder)
+        model.peft_config["default"].base_model_name_or_path = named
+        model.save_pretrained(folder, save_embedding_layers=False)
         if not settings.base:
             bare = {name.replace(".base_layer", ""): tensor for name, tensor in _base_state(model).items()}
             model.get_base_model().save_pretrained(folder / "base", state_dict=bare)

@@ -1,6 +1,7 @@
 """Training the latent vector model: every variant learns, is recorded, stops in order and goes on exactly."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from runners.lvm import FAMILY, table
 from runners.lvm.answer import load_model
 from runners.training import start
 from runners.training.checkpoints import load_weights
+from runners.training.loop import Loop
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +50,11 @@ def test_controls_and_baselines_are_recorded_beside_the_model():
     assert {"oracle", "constant", "copy_last", "shuffled", "mean_context", "ar5", "copy_last_centred"} <= subjects
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights():
+def test_a_stopped_training_goes_on_to_the_same_weights(monkeypatch):
     straight = train("rank", name="straight")
+    _stop_at(30, monkeypatch)
     settings = FAMILY.build("rank", "smoke", ("threads=1", "checkpoint_every=20"))
-    stopped = start.train_family(
-        FAMILY, settings, variant="rank", preset="smoke", name="stopped", progress=_stop_at(30)
-    )
+    stopped = start.train_family(FAMILY, settings, variant="rank", preset="smoke", name="stopped")
     assert stopped.status == "killed" and stopped.step == 30
     resumed = start.resume_family(stopped.run_id)
     assert resumed.status == "finished"
@@ -61,12 +62,14 @@ def test_a_stopped_training_goes_on_to_the_same_weights():
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _stop_at(step: int):
-    def progress(now: int, total: int, text: str) -> None:
-        if now == step:
-            os.kill(os.getpid(), 15)
+def _stop_at(step: int, monkeypatch) -> None:
+    """Send this process SIGTERM while it makes a step."""
 
-    return progress
+    def show(loop: Loop, text: str) -> None:
+        if loop.current == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Loop, "show", show)
 
 
 def test_a_checkpoint_says_enough_to_be_loaded_alone():
