@@ -175,7 +175,7 @@ def million_points(folder: Path) -> tuple[float, float]:
 
 
 def soak(folder: Path, seconds: float) -> tuple[float, float, float]:
-    """Replay 100 updates a second; return memory in MB early and late, and the worst lag of the event loop in seconds."""
+    """Replay 100 updates a second; return memory (MB) early and late, and the worst lag of the event loop (s)."""
     import registry
 
     url = str(folder / "runs.db")

@@ -107,7 +107,7 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if not finite or width <= 0:
         return ""
-    low, span = min(finite), max(finite) - min(finite)
+    low, half_span = min(finite), max(finite) / 2 - min(finite) / 2
     n_columns = min(width, len(values))
     cells = []
     for column in range(n_columns):
@@ -116,8 +116,9 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
         if not kept:
             cells.append(" ")
             continue
-        height = (sum(kept) / len(kept) - low) / span if span else 0.5
-        cells.append(_BLOCKS[min(7, int(height * 8))])
+        mean = sum(value / len(kept) for value in kept)
+        height = (mean / 2 - low / 2) / half_span if half_span else 0.5
+        cells.append(_BLOCKS[max(0, min(7, int(height * 8)))])
     return "".join(cells)
 
 
