@@ -1,4 +1,4 @@
-"""Make docs/pictures/*.svg and the key table of docs/dashboard.md: `python tests/tui/make_pictures.py [--keys]`.
+"""Make docs/pictures/*.svg and the key table of docs/dashboard.md: `python tests/tui/make_pictures.py [--keys | NAME…]`.
 
 The registry in the pictures is the story of `tui_story`, at its frozen time.
 """
@@ -23,7 +23,7 @@ DOCS = ROOT / "docs" / "dashboard.md"
 BEGIN, END = "<!-- keys: made by tests/tui/make_pictures.py -->", "<!-- end of keys -->"
 WIDE, SMALL = (132, 36), (80, 24)
 SHOTS: dict[str, tuple[tuple[int, int], str, list[str]]] = {
-    "dashboard": (WIDE, "holdfast-deep", ["down"] * 10 + ["space", "down", "space", "home"] + ["down"] * 3),
+    "dashboard": (WIDE, "holdfast-deep", ["down"] * 4 + ["space", "down", "down", "space", "home"] + ["down"] * 3),
     "dashboard-light": (WIDE, "holdfast-shore", ["down"] * 3),
     "dashboard-80x24": (SMALL, "holdfast-deep", ["down"] * 3),
     "groups": (WIDE, "holdfast-deep", ["g", "g", "g"]),
@@ -74,7 +74,7 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as state:
         os.environ["XDG_STATE_HOME"], os.environ["REGISTRY_USER"] = state, "lab"
-        for name in SHOTS:
+        for name in [word for word in sys.argv[1:] if word in SHOTS] or SHOTS:
             with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
                 tui_story.build(Path(folder))
                 with clock.frozen(tui_story.NOW):
