@@ -13,9 +13,10 @@ from sqlmodel import col, select
 from registry import catchup, clock
 from registry.database import Database
 from registry.errors import NotFoundError
+from registry.ingest.cursors import start_over
 from registry.ingest.discover import Found, may_hold, scan, stat_file
 from registry.ingest.group import Candidate, group
-from registry.ingest.reading import Reading, Rebuild, start_over
+from registry.ingest.reading import Reading, Rebuild
 from registry.ingest.users import user_formats
 from registry.tables import LogCursor, RunRow
 
@@ -41,7 +42,7 @@ class Engine:
         self.db = db
         self.source = source
         self.formats = user_formats(db.settings.ingest)
-        self._done: dict[str, tuple[int, int, int, int]] = {}
+        self._done: dict[tuple[str, str], tuple[int, int, int, int]] = {}
         self._settled: set[str] = set()
         self._live: set[str] = set()
         self._heads: dict[str, tuple[tuple[int, int, int, int], bytes]] = {}
@@ -53,7 +54,8 @@ class Engine:
         with self.db.read() as session:
             unsettled: set[str] = set()
             for cursor in session.exec(select(LogCursor).where(LogCursor.candidate != "")):
-                self._done[cursor.path] = (cursor.size_bytes, cursor.mtime_ns, cursor.device, cursor.inode)
+                path = cursor.path.removesuffix(f"#{cursor.candidate}")
+                self._done[cursor.candidate, path] = (cursor.size_bytes, cursor.mtime_ns, cursor.device, cursor.inode)
                 (self._settled if cursor.settled else unsettled).add(cursor.candidate)
             self._settled -= unsettled
             running = select(LogCursor.candidate).join(RunRow, col(RunRow.id) == LogCursor.run_id)
@@ -131,7 +133,7 @@ class Engine:
         return head
 
     def _is_due(self, candidate: Candidate, files: dict[str, Found], *, settle: bool) -> bool:
-        if any(self._done.get(path) != file.token for path, file in files.items()):
+        if any(self._done.get((candidate.key, path)) != file.token for path, file in files.items()):
             return True
         if candidate.key in self._live:
             return True
@@ -156,7 +158,7 @@ class Engine:
                 result.changed_runs.append(reading.run_id)
             if not more:
                 break
-        self._done.update((path, file.token) for path, file in files.items())
+        self._done.update(((candidate.key, path), file.token) for path, file in files.items())
         (self._settled.add if at_rest else self._settled.discard)(candidate.key)
         (self._live.add if reading.is_running else self._live.discard)(candidate.key)
 

@@ -25,6 +25,7 @@ _RANKED = re.compile(
 _ROTATED = re.compile(
     r"(?P<stem>.+\.(?:log|txt|out|err|csv|jsonl|json))\.(?:(?P<number>\d{1,3})|(?P<old>old|bak))", re.IGNORECASE
 )
+_MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _EXTENSIONS = re.compile(
     r"(?:\.(?:log\.json|json\.log|log|txt|out|err|stdout|stderr|jsonl|ndjson|json|csv|tsv|ya?ml|toml|console|output))+$",
@@ -149,10 +150,15 @@ class _Grouper:
 
     def _mlflow(self, folder: str) -> Candidate | None:
         if "meta.yaml" not in self.names.get(folder, []):
+            self._skip_unfinished_mlflow(folder)
             return None
         head = self.peek(os.path.join(folder, "meta.yaml")).decode("utf-8", "replace")
-        found = re.search(r"^run_(?:uu)?id: ['\"]?([\w-]+)", head, re.MULTILINE)
+        found = re.search(r"^run_(?:uu)?id: ['\"]?([\w-]+)['\"]?\n", head, re.MULTILINE)
         if found is None:
+            self._skip_unfinished_mlflow(folder)
+            return None
+        if re.search(r"^lifecycle_stage: deleted", head, re.MULTILINE):
+            self.taken.add(folder)
             return None
         sources = [Source(os.path.join(folder, "meta.yaml"), "mlflow meta")]
         for path in sorted(self._tree(folder)):
@@ -163,6 +169,12 @@ class _Grouper:
         name = re.search(r"^run_name: ['\"]?(.+?)['\"]?\s*$", head, re.MULTILINE)
         label = name[1] if name and name[1] not in ("''", "") else found[1]
         return Candidate(folder, label, f"mlflow:{found[1]}", tuple(sources), "mlflow", True, experiment)
+
+    def _skip_unfinished_mlflow(self, folder: str) -> None:
+        """A run of MLflow whose `meta.yaml` is not written yet is left alone until it is."""
+        parts = {"metrics", "params", "tags", "artifacts"} & self.below.get(folder, set())
+        if parts and _MLFLOW_ID.fullmatch(os.path.basename(folder)):
+            self.taken.add(folder)
 
     def _mlflow_experiment(self, folder: str) -> str:
         if "meta.yaml" not in self.names.get(folder, []):

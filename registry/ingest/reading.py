@@ -6,16 +6,16 @@ Either all of it is committed (points, where they stand, cursors, parser states)
 import json
 import os
 import re
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text as sql
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from registry import clock, events
 from registry.database import Database
 from registry.ingest import origins, status
+from registry.ingest.cursors import Packed, continues, open_cursors, set_fingerprint
 from registry.ingest.decode import MAX_LINE_BYTES, encoding_of
 from registry.ingest.discover import Found
 from registry.ingest.fileformat import FileFormat
@@ -26,38 +26,20 @@ from registry.ingest.identify import BINARY, HEAD_BYTES, identify
 from registry.ingest.merge import Holder, Roles
 from registry.ingest.records import Identity, Inputs, Pointer, Record, Remark, State, Values
 from registry.ingest.replay import Stored, unseen
-from registry.ingest.runs import forget_points, run_id_of
+from registry.ingest.runs import run_id_of
 from registry.projection import Projector
-from registry.tables import LogCursor, MetricSeries, RunRow
+from registry.tables import LogCursor, MetricSeries, Param, RunRow
 
 CHUNK_BYTES = MAX_LINE_BYTES
-TAIL_BYTES = 256
-FINGERPRINT_BYTES = 1024
 _LAST_NUMBER = re.compile(r"\.(\d+)\D*$")
 
 
 class Rebuild(Exception):
     """The run was recorded under roles that no longer hold: take it back and read it anew under these."""
 
-    def __init__(self, roles: dict[str, dict[str, list[Any]]]) -> None:
+    def __init__(self, roles: Packed) -> None:
         super().__init__("read anew")
         self.roles = roles
-
-
-def start_over(session: Session, candidate: Candidate, roles: dict[str, dict[str, list[Any]]]) -> None:
-    """Take back what was recorded of a run's course and set its cursors to the start, keeping the roles."""
-    known = {cursor.path: cursor for cursor in _cursors_of(session, candidate)}
-    for run_id in {cursor.run_id for cursor in known.values() if cursor.run_id is not None}:
-        forget_points(session, run_id)
-    for path, kept in roles.items():
-        cursor = known.get(path) or LogCursor(path=path, candidate=candidate.key)
-        cursor.offset, cursor.state, cursor.size_bytes, cursor.settled = 0, "{}", -1, False
-        cursor.roles = json.dumps(kept)
-        session.add(cursor)
-
-
-def _cursors_of(session: Session, candidate: Candidate) -> list[LogCursor]:
-    return list(session.exec(select(LogCursor).where(LogCursor.candidate == candidate.key)))
 
 
 class _File:
@@ -119,6 +101,7 @@ class Reading:
         self.files = self._open_files()
         if not self.files:
             return False
+        self._inputs_before = self._inputs()
         self.roles = Roles(
             [self._holder(file) for file in self.files],
             {file.cursor.path: json.loads(file.cursor.roles) for file in self.files},
@@ -129,99 +112,20 @@ class Reading:
         self._finish(at_rest=at_rest and not more)
         return more
 
-    # --- files and cursors
-
     def _open_files(self) -> list[_File]:
-        known = {cursor.path: cursor for cursor in _cursors_of(self.session, self.candidate)}
-        paths = [source.path for source in self.candidate.sources]
-        shared = select(LogCursor).where(col(LogCursor.path).in_(paths))
-        elsewhere = {cursor.path: cursor for cursor in self.session.exec(shared) if cursor.path not in known}
-        if known:
-            self._follow_moved(known)
-        elif self._is_copy():
+        cursors = open_cursors(self.session, self.candidate, self.found)
+        if cursors is None:
             return []
-        run_ids = {cursor.run_id for cursor in known.values() if cursor.run_id}
+        run_ids = {cursor.run_id for cursor in cursors if cursor.run_id}
         if run_ids:
             self.run_id = min(run_ids)
-        files = []
-        for source in self.candidate.sources:
-            cursor = known.get(source.path)
-            if cursor is None:
-                path = source.path if source.path not in elsewhere else f"{source.path}#{self.candidate.key}"
-                cursor = known.get(path) or LogCursor(path=path, candidate=self.candidate.key, size_bytes=-1)
-            files.append(_File(source, self.found[source.path], cursor))
-        return files
-
-    def _follow_moved(self, known: dict[str, LogCursor]) -> None:
-        """A cursor whose file was renamed (`train.log` to `train.log.1`) goes with its bytes."""
-        paths = [source.path for source in self.candidate.sources]
-        homeless = [
-            cursor
-            for path, cursor in known.items()
-            if cursor.offset > 0 and (path not in self.found or not _continues(cursor, self.found[path]))
+        files = [
+            _File(source, self.found[source.path], cursor)
+            for source, cursor in zip(self.candidate.sources, cursors, strict=True)
         ]
-        free = [path for path in paths if path not in known or known[path] in homeless]
-        moves = []
-        for cursor in homeless:
-            for path in free:
-                if path != cursor.path and _continues(cursor, self.found[path]):
-                    moves.append((cursor, path))
-                    free.remove(path)
-                    break
-        for cursor, path in moves:
-            del known[cursor.path]
-            cursor.path = f"{path}#moving"
-            self.session.add(cursor)
-        self.session.flush()
-        for cursor, path in moves:
-            if (displaced := known.pop(path, None)) is not None:
-                displaced.path = f"{displaced.path}#{displaced.id}"
-                self.session.add(displaced)
-                self.session.flush()
-            cursor.path = path
-            known[path] = cursor
-        self.session.flush()
-
-    def _is_copy(self) -> bool:
-        """Return whether these files are, byte for byte, those of a run that is known at another place.
-
-        If that place is gone the run has moved here, and its cursors come along.
-        """
-        for source in self.candidate.sources:
-            found = self.found[source.path]
-            if found.size < FINGERPRINT_BYTES // 4:
-                continue
-            digest = _head_digest(found.path, min(found.size, FINGERPRINT_BYTES))
-            same = select(LogCursor).where(LogCursor.head_digest == digest, LogCursor.candidate != self.candidate.key)
-            for cursor in self.session.exec(same).all():
-                if os.path.basename(cursor.path) != os.path.basename(found.path) or cursor.run_id is None:
-                    continue
-                if os.path.exists(cursor.path):
-                    if self._same_bytes(cursor.candidate):
-                        return True
-                elif _continues(cursor, found):
-                    self._adopt(cursor.candidate)
-                    return False
-        return False
-
-    def _same_bytes(self, other: str) -> bool:
-        """Return whether every file here has a twin of the same content in the other run's folder."""
-        for source in self.candidate.sources:
-            relative = os.path.relpath(source.path, self.candidate.key)
-            twin = os.path.normpath(os.path.join(other, relative))
-            try:
-                if os.path.getsize(twin) != self.found[source.path].size or _digest(twin) != _digest(source.path):
-                    return False
-            except OSError:
-                return False
-        return True
-
-    def _adopt(self, other: str) -> None:
-        for cursor in self.session.exec(select(LogCursor).where(LogCursor.candidate == other)).all():
-            cursor.path = os.path.normpath(os.path.join(self.candidate.key, os.path.relpath(cursor.path, other)))
-            cursor.candidate = self.candidate.key
-            self.session.add(cursor)
-        self.session.flush()
+        for file in files:
+            self._format_of(file)
+        return files
 
     def _holder(self, file: _File) -> Holder:
         name = os.path.basename(file.source.path)
@@ -253,8 +157,11 @@ class Reading:
         if form.whole:
             return self._read_whole(file, form)
         cursor = file.cursor
-        if cursor.offset > 0 and not _continues(cursor, file.found):
+        if cursor.offset > 0 and not continues(cursor, file.found):
             self._begin_generation(file, form)
+        elif file.state.pop("took_tail", False) and file.read(cursor.offset, 1) not in (b"", b"\n", b"\r"):
+            self.roles.rebuild = True
+            self._raise_if_rebuild()
         started_at = cursor.offset
         buffer = file.read(cursor.offset, max(budget, CHUNK_BYTES))
         records, consumed = form.read(file.state, buffer, cursor.offset, last=False)
@@ -276,7 +183,6 @@ class Reading:
         name = os.path.basename(file.source.path)
         buffer = file.read(0, file.found.size)
         state: State = {**form.start(name), "name": name, "metric": file.source.metric, "replay": {}}
-        state["facts"] = {"inputs": file.facts.get("inputs", {})}
         records, consumed = form.read(state, buffer, 0, last=True)
         if consumed or not file.state:
             file.state = state
@@ -322,12 +228,8 @@ class Reading:
         self._fingerprint(file)
 
     def _fingerprint(self, file: _File) -> None:
-        cursor = file.cursor
-        if cursor.format in ("", BINARY):
-            return
-        cursor.head_digest = _head_digest(file.found.path, min(cursor.offset, FINGERPRINT_BYTES))
-        start = max(0, cursor.offset - TAIL_BYTES)
-        cursor.tail_digest = sha256(file.read(start, cursor.offset - start)).hexdigest()
+        if file.cursor.format not in ("", BINARY):
+            set_fingerprint(file.cursor, file.found.path)
 
     # --- records
 
@@ -407,10 +309,15 @@ class Reading:
         self.created = True
         self._start(at)
 
-    def _start(self, at: float) -> None:
+    def _identity(self) -> dict[str, Any]:
         said: dict[str, Any] = {}
         for file in reversed(self.files):
             said.update(file.facts.get("identity", {}))
+        return said
+
+    def _start(self, at: float) -> None:
+        said = self._identity()
+        self.files[0].facts["started_as"] = said
         firsts = [file.facts["first_at"] for file in self.files if file.facts.get("first_at")]
         started_at = said.get("started_at") or min([at, *firsts])
         event = events.Start(
@@ -454,6 +361,7 @@ class Reading:
             return
         records, consumed = form.read(file.state, tail, file.cursor.offset, last=True)
         file.cursor.offset += consumed
+        file.state["took_tail"] = True
         self._fingerprint(file)
         self._route(file, records)
 
@@ -462,12 +370,11 @@ class Reading:
     def _finish(self, *, at_rest: bool) -> None:
         self._raise_if_rebuild()
         for file in self.files:
-            file.cursor.state = json.dumps(file.state)
             self.session.add(file.cursor)
         if self._batch:
             self.n_points = self.projector.apply(self.run_id, self._batch)
         if not self._is_run():
-            self._save_roles()
+            self._save()
             return
         self._begin_run(min(file.found.mtime_ns for file in self.files) / 1e9)
         self._update_run()
@@ -477,7 +384,7 @@ class Reading:
         if at_rest:
             self.roles.settle()
         self._raise_if_rebuild()
-        self._save_roles()
+        self._save()
         for file in self.files:
             file.cursor.run_id = self.run_id
 
@@ -494,14 +401,17 @@ class Reading:
         if self.roles.rebuild:
             raise Rebuild({file.cursor.path: self.roles.packed(file.cursor.path) for file in self.files})
 
-    def _save_roles(self) -> None:
+    def _save(self) -> None:
         for file in self.files:
+            file.cursor.state = json.dumps(file.state)
             file.cursor.roles = json.dumps(self.roles.packed(file.cursor.path))
 
     def _update_run(self) -> None:
         row = self.session.get(RunRow, self.run_id)
         assert row is not None
-        self._apply_new_inputs()
+        if self.files[0].facts.get("started_as", {}) != self._identity():
+            self._start(row.started_at or clock.now())
+        self._apply_inputs()
         for file in self.files:
             total = file.facts.get("totals", {}).get("step")
             if total is not None:
@@ -520,13 +430,16 @@ class Reading:
             else:
                 row.status, row.evidence, row.ended_at = standing.status, standing.evidence, None
 
-    def _apply_new_inputs(self) -> None:
-        from registry.tables import Param
-
-        known = set(self.session.exec(select(Param.key).where(Param.run_id == self.run_id)))
-        new = {key: value for key, value in self._inputs().items() if key not in known}
-        if new:
-            self.projector.apply(self.run_id, [events.Params(at=clock.now(), values=new)])
+    def _apply_inputs(self) -> None:
+        """Record the parameters that changed, and take out those that a rewritten file no longer has."""
+        inputs = self._inputs()
+        changed = {key: value for key, value in inputs.items() if self._inputs_before.get(key, inputs) != value}
+        if changed:
+            self.projector.apply(self.run_id, [events.Params(at=clock.now(), values=changed)])
+        for key in self._inputs_before.keys() - inputs.keys():
+            gone = self.session.get(Param, (self.run_id, key))
+            if gone is not None:
+                self.session.delete(gone)
 
     def _apply_remarks(self, file: _File) -> None:
         told = file.facts.setdefault("told", [])
@@ -535,7 +448,6 @@ class Reading:
                 told.append(words)
                 note = events.Note(at=clock.now(), level=level, text=f"{os.path.basename(file.source.path)}: {words}")
                 self.projector.apply(self.run_id, [note])
-                file.cursor.state = json.dumps(file.state)
 
     def _judge(self, row: RunRow, newest: float) -> status.Standing:
         facts = {os.path.basename(file.source.path): file.facts for file in self.files}
@@ -591,31 +503,6 @@ class Reading:
         for step, value in rows:
             found.setdefault(step, []).append(value)
         return found, series[1]
-
-
-def _continues(cursor: LogCursor, found: Found) -> bool:
-    """Return whether a file begins with the bytes that were read, whatever its inode is now."""
-    if found.size < cursor.offset:
-        return False
-    try:
-        if _head_digest(found.path, min(cursor.offset, FINGERPRINT_BYTES)) != cursor.head_digest:
-            return False
-        start = max(0, cursor.offset - TAIL_BYTES)
-        with open(found.path, "rb") as stream:
-            stream.seek(start)
-            return sha256(stream.read(cursor.offset - start)).hexdigest() == cursor.tail_digest
-    except OSError:
-        return False
-
-
-def _head_digest(path: str, n_bytes: int) -> str:
-    with open(path, "rb") as stream:
-        return f"{n_bytes}:{sha256(stream.read(n_bytes)).hexdigest()}"
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as stream:
-        return sha256(stream.read()).hexdigest()
 
 
 def _seems_torn(tail: bytes, recent: str) -> bool:
