@@ -1,4 +1,4 @@
-"""Make docs/pictures/*.svg and the key table of docs/dashboard.md: `python tests/tui/make_pictures.py [--keys | NAME…]`.
+"""Make docs/pictures/*.svg and the key table of docs/dashboard.md: `python tests/tui/make_pictures.py [--keys|NAME…]`.
 
 The registry in the pictures is the story of `tui_story`, at its frozen time.
 """
