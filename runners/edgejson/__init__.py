@@ -43,7 +43,7 @@ FAMILY = Family(
             "batch_size": 8,
             "evaluations": 2,
         },
-        "cpu": {},
+        "cpu": {"forms": "list"},
         "gpu": {
             "schemas": "all",
             "rows_per_schema": 8000,

@@ -49,8 +49,8 @@ class EdgeJsonSettings(CommonSettings):
     copy_steps: Annotated[
         int, Meta(ge=0, description="Steps in which a small base learns to repeat random tokens.")
     ] = 200
-    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 1400
-    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 400
+    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 1000
+    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 250
     batch_size: Annotated[int, Meta(ge=1, le=4096, description="Rows a step.")] = 16
     accumulate: Annotated[int, Meta(ge=1, le=1024, description="Passes of `batch_size` rows a step.")] = 1
     base_learning_rate: Annotated[float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the base.")] = 2e-3
