@@ -76,12 +76,13 @@ def _write_run(connection: sqlite3.Connection, run: ExportedRun, experiments: di
         experiment_id = experiments[run.experiment] = len(experiments)
         connection.execute("INSERT INTO experiments VALUES (?, ?, NULL, 'active')", (experiment_id, run.experiment))
     run_uuid = mlflow_id(row.id, row.foreign_id)
-    columns = "run_uuid, name, user_id, source_type, source_name, status, start_time, end_time, lifecycle_stage, experiment_id"
+    columns = "run_uuid, name, user_id, source_type, source_name, status, start_time, end_time"
+    columns += ", lifecycle_stage, experiment_id"
     values = (
         run_uuid, row.name, "", "LOCAL", "".join(json.loads(row.command)[:1])[:500], _STATUS.get(row.status, "RUNNING"),
         _ms(row.started_at), _ms(row.ended_at), "active", experiment_id,
     )  # fmt: skip
-    connection.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(f"INSERT INTO runs ({columns}, experiment_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     params = ((key[:250], _text(value), run_uuid) for key, value in run.params.items())
     connection.executemany('INSERT OR IGNORE INTO params ("key", value, run_uuid) VALUES (?, ?, ?)', params)
     tags = [
