@@ -5,7 +5,7 @@ can talk to a server on loopback behind its user's back.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -27,30 +27,33 @@ def make_app(service: Service, *, token: str | None, hosts: Sequence[str], max_b
     """Return the application. `hosts` are the names a request may use for this server; empty allows any."""
     app = FastAPI(title=f"holdfast: {service.target}", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.middleware("http")
-    async def let_in(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    def refusal(request: Request, *, open_to_all: bool = False) -> Response | None:
         if hosts and _host_name(request.headers.get("host", "")) not in hosts:
             return _said(421, "this server is not known by that name")
-        if token and request.url.path != "/health" and not _has_token(request, token):
+        if token and not open_to_all and not _has_token(request, token):
             return _said(401, "send the token: Authorization: Bearer …")
-        return await go_on(request)
+        return None
 
     @app.get("/health")
     async def health(request: Request) -> Response:
+        refused = refusal(request, open_to_all=True)
+        if refused:
+            return refused
         found = service.health()
         shown = found if not token or _has_token(request, token) else {"status": found["status"]}
         return JSONResponse(shown, status_code=200 if found["status"] == "ok" else 503)
 
     @app.get("/schema")
-    async def schema() -> dict[str, Any]:
-        return {
+    async def schema(request: Request) -> Response:
+        shapes = {
             name: {"request": call.request.model_json_schema(), "response": call.response.model_json_schema()}
             for name, call in service.current.calls.items()
         }
+        return refusal(request) or JSONResponse(shapes)
 
     @app.post("/{name}")
     async def ask(name: str, request: Request) -> Response:
-        return await _answer(service, name, request, max_bytes)
+        return refusal(request) or await _answer(service, name, request, max_bytes)
 
     return app
 

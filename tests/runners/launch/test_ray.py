@@ -1,4 +1,4 @@
-"""A command on a Ray cluster of this machine is a recorded run; a worker that dies is begun again, and both are kept."""
+"""A command on a Ray cluster of this machine is a recorded run; a worker that dies is begun again, both are kept."""
 
 import subprocess
 import sys
