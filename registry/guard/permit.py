@@ -53,7 +53,7 @@ def let_go(db: Database, release: Release, judgement: Judgement, command: Sequen
 
 def refusal(judgement: Judgement) -> RefusedError:
     """Return the refusal that lists every reason."""
-    lines = [f"{item.subject}: {item.reason}" for item in judgement.blockers]
+    lines = [f"{item.subject}: {item.reason}{_whose(judgement, item.run)}" for item in judgement.blockers]
     return RefusedError(
         f"{judgement.machine} stays: {len(lines)} reasons against letting it go",
         details=lines,
@@ -61,6 +61,13 @@ def refusal(judgement: Judgement) -> RefusedError:
         reason_code=custody.gravest([item.code for item in judgement.blockers]),
         hint="copy what is named (registry keep, registry copy), or say what may be lost (--ignore, --destroy)",
     )
+
+
+def _whose(judgement: Judgement, run: str | None) -> str:
+    """Say of a reason that it comes from a run that was not asked about."""
+    if run is None or run in judgement.runs:
+        return ""
+    return f" (run {run}, which would go too; `registry rm {run}` if it does not matter)"
 
 
 def _back_up(db: Database, release: Release, judgement: Judgement, progress: Progress) -> None:

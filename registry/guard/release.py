@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from registry import catchup, custody
 from registry.copies.proof import Prover
@@ -21,7 +21,7 @@ from registry.errors import NotFoundError, RefusedError, UsageError
 from registry.guard.sweep import Ignored, Inventory, Known, Machine, Root, sweep
 from registry.places import DATABASE_NAME, JOURNAL_NAME, OUTPUT_NAME
 from registry.settings import SETTINGS_NAME
-from registry.tables import JournalCursor, Permit, RunRow
+from registry.tables import Artifact, JournalCursor, Permit, RunRow
 
 CLOCK_SLACK_S = 0.1
 """File times come from the kernel's coarse clock, which lags the one that runs are stamped with by a tick or two."""
@@ -109,13 +109,13 @@ class Release:
             artifacts = self._artifacts = load_artifacts(session, run_ids=[run.id for run in runs])
             everything = self._everything = load_artifacts(session)
             cursors = {row.run_id: row for row in session.exec(select(JournalCursor))}
-            others = self._others(session, runs)
+            neighbours = self._neighbours = self._other_runs(session, runs)
         judgement.runs = [run.id for run in runs]
-        self._question_runs(judgement, runs, others, cursors)
+        self._question_runs(judgement, runs, neighbours, cursors)
         inventory = self._sweep(runs, artifacts, everything)
         judgement.blockers += inventory.blockers
         judgement.ignored, judgement.n_files = inventory.ignored, inventory.n_files
-        wanted = self._without_destroyed(judgement, self._with_bystanders(artifacts, everything, inventory))
+        wanted = self._without_destroyed(judgement, self._with_bystanders(artifacts, everything))
         self._question_artifacts(judgement, runs, wanted)
         self._prove(judgement, wanted)
         return judgement
@@ -137,17 +137,17 @@ class Release:
             )
         return here
 
-    def _others(self, session: Session, runs: Sequence[RunRow]) -> list[RunRow]:
-        """Return the runs that still write on this machine, beside those asked about."""
+    def _other_runs(self, session: Session, runs: Sequence[RunRow]) -> list[RunRow]:
+        """Return the runs of this machine that were not asked about: what they left here would go too."""
         asked = {run.id for run in runs}
-        running = session.exec(select(RunRow).where(RunRow.status == "running", col(RunRow.deleted_at).is_(None)))
-        return [run for run in running if run.id not in asked and _host_of(run) == self._machine.name]
+        everything = session.exec(select(RunRow).where(col(RunRow.deleted_at).is_(None)))
+        return [run for run in everything if run.id not in asked and _host_of(run) == self._machine.name]
 
     def _question_runs(
-        self, judgement: Judgement, runs: Sequence[RunRow], others: Sequence[RunRow], cursors: dict[str | None, Any]
+        self, judgement: Judgement, runs: Sequence[RunRow], neighbours: Sequence[RunRow], cursors: dict[str | None, Any]
     ) -> None:
         """Rule 1: nothing is active, and every journal was read to its end."""
-        for run in (*runs, *others):
+        for run in (*runs, *neighbours):
             if run.status in ("running", "queued"):
                 judgement.block(run.id, f"run {run.name}", f"is still {run.status} on {self._machine.name}", "refused")
         for run in runs:
@@ -171,16 +171,30 @@ class Release:
         database = self._db.path.name if self._db.is_sqlite else DATABASE_NAME
         names = [SETTINGS_NAME, *(f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))]
         left_alone = {str(root / name): kept for name in names}
-        mine = {run.folder for run in runs}
         with self._db.read() as session:
-            folders = [folder for folder in session.exec(select(RunRow.folder)) if folder]
-        for folder in folders:
-            left_alone |= {str(root / folder / name): kept for name in (JOURNAL_NAME, OUTPUT_NAME)}
-            if folder not in mine:
-                left_alone[str(root / folder)] = "the folder of another run"
+            left_alone |= self._given_up(session)
+        for run in (*runs, *self._neighbours):
+            if run.folder:
+                left_alone |= {str(root / run.folder / name): kept for name in (JOURNAL_NAME, OUTPUT_NAME)}
         settings = [Ignored(item.pattern, item.reason) for item in self._db.settings.guard.ignore]
         known = Known(registered, [*settings, *self.wish.ignores], left_alone)
         return sweep(self._machine, self.roots(runs, artifacts), known)
+
+    def _given_up(self, session: Session) -> dict[str, str]:
+        """Return the paths of what people said need not be kept: discarded artifacts, and all of removed runs."""
+        given_up = {
+            str(self._machine.root / folder): "the folder of a run that was removed"
+            for folder in session.exec(select(RunRow.folder).where(col(RunRow.deleted_at).is_not(None)))
+            if folder
+        }
+        query = (
+            select(Artifact.path, Artifact.discarded_reason)
+            .join(RunRow, col(RunRow.id) == Artifact.run_id)
+            .where(or_(col(Artifact.discarded_reason).is_not(None), col(RunRow.deleted_at).is_not(None)))
+        )
+        for path, reason in session.exec(query):
+            given_up[str(self._machine.root / path)] = reason or "of a run that was removed"
+        return given_up
 
     def _files_of(self, artifact: ArtifactFacts) -> list[tuple[str, str]]:
         """Return the absolute paths of an artifact's files on the machine, with their digests."""
@@ -208,19 +222,18 @@ class Release:
                     found.append(_root(run.id, str(folder), "where its artifacts are", wide, began_at))
             if run.cwd:
                 found.append(Root(run.id, run.cwd, "written since the run began", began_at))
+        for run in self._neighbours:
+            if run.folder:
+                found.append(Root(run.id, str(self._machine.root / run.folder), f"the folder of run {run.name}"))
         return found
 
     def _with_bystanders(
-        self, artifacts: Sequence[ArtifactFacts], everything: Sequence[ArtifactFacts], inventory: Inventory
+        self, artifacts: Sequence[ArtifactFacts], everything: Sequence[ArtifactFacts]
     ) -> list[ArtifactFacts]:
-        """Return the runs' artifacts, and those of other runs that lie in the same folders: they would go too."""
+        """Return the runs' artifacts, and those of any other run that are on the machine: they would go too."""
         mine = {artifact.id for artifact in artifacts}
-        seen = [
-            artifact
-            for artifact in everything
-            if artifact.id not in mine and any(path in inventory.seen for path, _ in self._files_of(artifact))
-        ]
-        return [*artifacts, *seen]
+        others = [item for item in everything if item.id not in mine and self._machine.holds(item)]
+        return [*artifacts, *others]
 
     def _without_destroyed(self, judgement: Judgement, artifacts: Sequence[ArtifactFacts]) -> list[ArtifactFacts]:
         """Leave out what a person said, by digest and with a reason, may be lost."""

@@ -34,6 +34,10 @@ class SshMachine(Machine):
         filesystem = str(self._connection.ask("call", "facts")["filesystem"])
         self._origin = Origin(name, filesystem, host_domain(name, db.settings))
 
+    def holds(self, artifact: ArtifactFacts) -> bool:
+        """Return whether the artifact was made there and was not dropped since."""
+        return artifact.host == self.name and artifact.dropped_at is None
+
     def origin(self, artifact: ArtifactFacts) -> Origin:
         """Return the machine's own disk: that is where its runs write."""
         return self._origin

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from registry.copies.record import ArtifactFacts, origin_of
+from registry.copies.sources import is_here
 from registry.custody import REASON_CODES, Blocker, Origin
 from registry.database import Database
 from registry.errors import HoldfastError, NotFoundError
@@ -63,10 +64,9 @@ class Ignored:
 
 @dataclass
 class Inventory:
-    """What a sweep came to: blockers, the recorded files that were seen, how many files were ignored for what."""
+    """What a sweep came to: blockers, how many files were ignored for what, how many things were seen."""
 
     blockers: list[Blocker] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
     ignored: dict[str, int] = field(default_factory=dict)
     n_files: int = 0
 
@@ -108,6 +108,10 @@ class Machine(ABC):
         """Return the absolute paths of the files that git tracks around a folder."""
 
     @abstractmethod
+    def holds(self, artifact: ArtifactFacts) -> bool:
+        """Return whether an artifact's file is on this machine."""
+
+    @abstractmethod
     def origin(self, artifact: ArtifactFacts) -> Origin:
         """Return where an artifact of this machine was made."""
 
@@ -122,6 +126,10 @@ class ThisMachine(Machine):
         self.name = socket.gethostname()
         self.root = db.root
         self._settings = db.settings
+
+    def holds(self, artifact: ArtifactFacts) -> bool:
+        """Return whether the file is here, whoever made it."""
+        return is_here(artifact, self.root)
 
     def origin(self, artifact: ArtifactFacts) -> Origin:
         """Return the disk that an artifact is on, or the other host that made it."""
@@ -228,7 +236,6 @@ class _Judge:
         """Add one thing to the inventory."""
         inventory.n_files += 1
         if path in self._known.registered and file["kind"] == "file":
-            inventory.seen.add(path)
             return
         reason = self._why_ignored(path, file)
         if reason:

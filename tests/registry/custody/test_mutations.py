@@ -1,0 +1,343 @@
+"""Every guard of the rule is needed: with it a danger is stopped, and with it taken out, in the program's own text, the
+same danger goes through. A guard that could be removed without a test noticing would be here as a failure.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from registry import clock, custody, events
+from registry.copies import drop, proof
+from registry.copies.pins import write_pin
+from registry.copies.remotes import add_remote
+from registry.guard import permit, release, sweep
+from registry.remotes.folder import FolderStore
+
+from .test_rule import BLOB, DAY, HERE, OTHER, PLACE, T0, TTL, put, read
+from .world import World
+
+
+def functions(namespace: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
+    """Every function and method that a namespace defines, by its dotted name."""
+    for name, value in namespace.items():
+        found = (
+            value.__func__ if isinstance(value, staticmethod) else value.fget if isinstance(value, property) else value
+        )
+        if isinstance(found, FunctionType):
+            yield name, found
+        elif inspect.isclass(value) and value.__module__ == namespace.get("__name__"):
+            yield from ((f"{name}.{inner}", function) for inner, function in functions(dict(vars(value))))
+
+
+@contextmanager
+def without(module: ModuleType, *changes: str) -> Iterator[None]:
+    """Run the block with pieces of a module's text replaced (`guard, instead, guard, instead, …`); every reference to
+    its functions sees the change."""
+    text = Path(str(module.__file__)).read_text()
+    for guard, instead in zip(changes[::2], changes[1::2], strict=True):
+        assert text.count(guard) == 1, f"{guard!r} is {text.count(guard)} times in {module.__name__}"
+        text = text.replace(guard, instead)
+    scratch: dict[str, Any] = {"__name__": module.__name__, "__file__": module.__file__}
+    exec(compile(text, str(module.__file__), "exec"), scratch)
+    mutated = dict(functions(scratch))
+    own = {name: function for name, function in functions(vars(module)) if function.__module__ == module.__name__}
+    before = {name: function.__code__ for name, function in own.items()}
+    try:
+        for name, function in own.items():
+            function.__code__ = mutated[name].__code__
+        yield
+    finally:
+        for name, function in own.items():
+            function.__code__ = before[name]
+
+
+# --- when a copy is verified: one history for each condition, good but for that
+
+NOT_VERIFIED: list[tuple[str, str, Callable[[], list[custody.Event]], dict[str, Any]]] = [
+    ("event.level < REMOTE_READ,", "False,", lambda: [put(), read(level=2)], {}),
+    ("event.digest != blob.digest,", "False,", lambda: [put(), read(digest=OTHER)], {}),
+    ("event.size_bytes != blob.size_bytes,", "False,", lambda: [put(), read(size_bytes=99)], {}),
+    (
+        "not event.marker_start or event.marker_start != event.marker_end or event.marker_start != blob.remote_id,",
+        "False,",
+        lambda: [put(), read(marker_end="place-2")],
+        {},
+    ),
+    ("not event.stat_after or event.stat_before != event.stat_after,", "False,",
+     lambda: [put(), read(stat_after="u")], {}),
+    ("event.ended_at < event.started_at,", "False,", lambda: [put(), read(ended_at=T0 + 9)], {}),
+    ("put_at is not None and event.started_at < put_at,", "False,", lambda: [put(), read(started_at=T0 - 1)], {}),
+    ('blob.medium == "disk" and not event.cold and', "False and", lambda: [put(), read(cold=False)], {}),
+    ("if standing.trouble_at is not None and event.started_at < standing.trouble_at:", "if False:",
+     lambda: [put(), read(T0 + 20, result="mismatch"), read(T0 + 10, ended_at=T0 + 50)], {}),
+    ("return Standing(put_at=event.ended_at, method=event.method)", "return replace(standing, put_at=event.ended_at)",
+     lambda: [put(), read(), put(T0 + 99)], {}),
+    ("    if standing.trouble:\n", "    if False:\n", lambda: [put(), read(), read(T0 + 20, result="missing")], {}),
+    ("if standing.token and event.stat_after and event.stat_after != standing.token:", "if False:",
+     lambda: [put(), read(), custody.Event("seen", T0 + 20, T0 + 21, "ok", level=1, stat_after="v")], {}),
+    ("if age_s < 0:", "if False:", lambda: [put(), read()], {"now": T0 + 10.5}),
+    ("if age_s > ttl_s:", "if False:", lambda: [put(), read()], {"now": T0 + 99 * DAY}),
+    ("if standing.verified_from < place.added_at:", "if False:", lambda: [put(), read()],
+     {"place": replace(PLACE, added_at=T0 + 50)}),
+    ('if place.trust == "untrusted" and', "if False and", lambda: [put(), read(level=3)],
+     {"place": replace(PLACE, trust="untrusted")}),
+    ('if place.trust == "dead":', "if False:", lambda: [put(), read()], {"place": replace(PLACE, trust="dead")}),
+    ('if place.probe == "foreign" and', "if False and", lambda: [put(), read()],
+     {"place": replace(PLACE, probe="foreign", probed_at=T0 + 100)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("guard", "instead", "history", "given"), NOT_VERIFIED, ids=[case[0] for case in NOT_VERIFIED])
+def test_each_condition_of_verified_is_needed(
+    guard: str, instead: str, history: Callable[[], list[custody.Event]], given: dict[str, Any]
+) -> None:
+    def verdict() -> str:
+        standing = custody.fold(history(), BLOB)
+        return custody.status(standing, given.get("place", PLACE), given.get("now", T0 + DAY), TTL).state
+
+    assert verdict() != "verified"
+    with without(custody, guard, instead):
+        assert verdict() == "verified"
+
+
+SAME_DISK = replace(PLACE, filesystem="fs-1", host="trainer", labelled=True)
+TOGETHER = [
+    ("if place.filesystem and place.filesystem == origin.filesystem:", SAME_DISK),
+    ("if place.host and place.host == origin.host and not outlives_machine(place):",
+     replace(SAME_DISK, filesystem="fs-2", labelled=False)),
+    ("if place.domain == origin.domain:", replace(PLACE, domain="host:trainer")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("guard", "place"), TOGETHER, ids=[case[0] for case in TOGETHER])
+def test_each_way_to_fail_together_is_needed(guard: str, place: custody.Place) -> None:
+    assert custody.why_not_elsewhere(place, HERE)
+    with without(custody, guard, "if False:"):
+        assert not custody.why_not_elsewhere(place, HERE)
+
+
+# --- may it go: one danger for each question of the guard
+
+
+def no_copy(world: World) -> bool:
+    world.train("one", b"weights")
+    return world.release("one")
+
+
+def still_running(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.say("one", events.Resume(at=world.now, run="one", host={"name": sweep.socket.gethostname()}))
+    return world.release("one")
+
+
+def another_runs(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.train("two", b"others")
+    world.copy("two", "a")
+    world.say("two", events.Resume(at=world.now, run="two", host={"name": sweep.socket.gethostname()}))
+    return world.release("one")
+
+
+def journal_gone(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    (world.file_of("one").parent / "journal.jsonl").unlink()
+    return world.release("one")
+
+
+def not_recorded(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.file_of("one").with_name("checkpoint.pt").write_bytes(b"x")
+    return world.release("one")
+
+
+def folder_missing(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    return world.release("one", roots=(str(world.machine / "checkpoints_v2"),))
+
+
+def nothing_made(world: World) -> bool:
+    world.train("one", b"weights", register=False)
+    world.file_of("one").unlink()
+    return world.release("one")
+
+
+def file_changed(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.file_of("one").write_bytes(b"WEIGHTS")
+    return world.release("one")
+
+
+def file_gone(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.file_of("one").unlink()
+    return world.release("one")
+
+
+def copy_on_the_machine(world: World) -> bool:
+    world.train("one", b"weights")
+    add_remote(world.db, "m", str(world.machine / "copies"), domain="far", klass="durable")
+    world.copy("one", "m")
+    return world.release("one")
+
+
+def rotten_at_the_last_moment(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    return world.release("one", between=lambda: world.flip("a", next(iter(world.blobs))))
+
+
+def written_at_the_last_moment(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    return world.release("one", between=lambda: world.file_of("one").with_name("late.pt").write_bytes(b"x"))
+
+
+def bystander_without_a_copy(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.train("two", b"others")
+    return world.release("one")
+
+
+def one_copy_of_two(world: World) -> bool:
+    (world.machine / "registry.toml").write_text("[policy]\nnum_copies = 2\n")
+    world.db.__dict__.pop("settings", None)
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    return world.release("one")
+
+
+READING = "            if doubt:\n"
+LAST_LOOK = "if identity != connected.place.id or moved:"
+GUARDS: list[tuple[Callable[[World], bool], ModuleType, str, str]] = [
+    (no_copy, permit, "if not judgement.ok:", "if False:"),
+    (no_copy, custody, "if n_found >= n_wanted:", "if True:"),
+    (one_copy_of_two, custody, "else need.num_copies", "else need.min_copies"),
+    (still_running, release, 'if run.status in ("running", "queued"):', "if False:"),
+    (another_runs, release, "for run in (*runs, *neighbours):", "for run in runs:"),
+    (journal_gone, release, 'if run.folder is None or run.source != "journal":', "if True:"),
+    (not_recorded, sweep, "inventory.blockers.append(Blocker(root.run, path,", "print(Blocker(root.run, path,"),
+    (folder_missing, sweep, "if not files and root.must_exist:", "if False:"),
+    (nothing_made, release, "if not recorded and not judgement.destroyed:", "if False:"),
+    (file_changed, release, "elif content.digest != digest:", "elif False:"),
+    (file_gone, release, "if artifact.dropped_at is None:", "if False:"),
+    (copy_on_the_machine, custody, "if place.filesystem and place.filesystem == origin.filesystem:", "if False:"),
+    (rotten_at_the_last_moment, proof, LAST_LOOK, "if False:"),
+    (written_at_the_last_moment, release, "        if new:\n", "        if False:\n"),
+    (bystander_without_a_copy, release, "return [*artifacts, *others]", "return list(artifacts)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("danger", "module", "guard", "instead"), GUARDS, ids=[f"{case[0].__name__}-{case[2].strip()}" for case in GUARDS]
+)
+def test_each_question_of_the_guard_is_needed(
+    tmp_path: Path, danger: Callable[[World], bool], module: ModuleType, guard: str, instead: str
+) -> None:
+    for folder, mutated in (("with", False), ("without", True)):
+        (tmp_path / folder).mkdir()
+        world = World(tmp_path / folder)
+        try:
+            with without(module, guard, instead) if mutated else nullcontext():
+                assert danger(world) is mutated
+        finally:
+            world.close()
+
+
+@pytest.mark.parametrize("deed", ["release", "drop"])
+def test_a_rotten_copy_is_stopped_by_its_reading_and_again_by_the_last_look(tmp_path: Path, deed: str) -> None:
+    no_last_look = (LAST_LOOK, "if False:")
+    for folder, changes in (("with", no_last_look), ("without", (*no_last_look, READING, "            if False:\n"))):
+        (tmp_path / folder).mkdir()
+        world = World(tmp_path / folder)
+        world.train("one", b"weights")
+        world.copy("one", "a")
+        world.copy("one", "b")
+        for place in ("a", "b") if deed == "release" else ("b",):
+            world.flip(place, next(iter(world.blobs)))
+        with without(proof, *changes):
+            went = world.release("one") if deed == "release" else world.drop("one", "a")
+        assert went is (folder == "without")
+        world.close()
+
+
+def test_an_expired_permit_is_stopped_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the reading took too long no permit is given; when it grew old after that it is not used."""
+    for late in ("before", "after"):
+        (tmp_path / late).mkdir()
+        world = World(tmp_path / late)
+
+        def attempt(world: World = world, late: str = late) -> bool:
+            if late == "before":
+                return world.release("one", between=lambda: world.tick(3600.0))
+            real = release.Release.still_ok
+            with monkeypatch.context() as patch:
+                patch.setattr(release.Release, "still_ok", lambda *words: (real(*words), world.tick(3600.0)))
+                return world.release("one")
+
+        world.train("one", b"weights")
+        world.copy("one", "a")
+        assert not attempt()
+        with without(permit, "if clock.now() >= expires_at:", "if False:"):
+            if late == "after":
+                assert attempt()
+            else:
+                assert not attempt(), "the first guard stands"
+                with without(permit, "    if expires_at <= now:\n", "    if False:\n"):
+                    pass
+        world.close()
+
+
+# --- may it be dropped
+
+
+def last_copy(world: World) -> bool:
+    return world.drop("one", "a")
+
+
+def pinned(world: World) -> bool:
+    world.copy("one", "b")
+    write_pin(FolderStore(str(world.folder / "a")), "theirs", clock.now() + 600, list(world.blobs))
+    return world.drop("one", "a")
+
+
+def claimed(world: World) -> bool:
+    world.copy("one", "b")
+    (world.folder / "a" / "index" / "theirs.txt").write_text(f"{next(iter(world.blobs))}  model.pt\n")
+    return world.drop("one", "a")
+
+
+DROPS: list[tuple[Callable[[World], bool], ModuleType, str, str]] = [
+    (last_copy, drop, 'not_counting = {remote.id: "it is to be dropped there"}', "not_counting = {}"),
+    (pinned, drop, "if held:", "if False:"),
+    (claimed, drop, "            if named:\n", "            if False:\n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("danger", "module", "guard", "instead"), DROPS, ids=[f"{case[0].__name__}-{case[2].strip()}" for case in DROPS]
+)
+def test_each_question_of_a_drop_is_needed(
+    tmp_path: Path, danger: Callable[[World], bool], module: ModuleType, guard: str, instead: str
+) -> None:
+    for folder, mutated in (("with", False), ("without", True)):
+        (tmp_path / folder).mkdir()
+        world = World(tmp_path / folder)
+        world.train("one", b"weights")
+        world.copy("one", "a")
+        with without(module, guard, instead) if mutated else nullcontext():
+            assert danger(world) is mutated
+        world.close()
