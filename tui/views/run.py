@@ -363,11 +363,23 @@ def lineage(detail: "RunDetail") -> Content:
         until = f" until {deployment['until'][:10]}" if deployment.get("until") else ", now"
         said = f"{deployment['target']} since {deployment['since'][:10]}{until}"
         branches.append(Content.styled("serves ", "$text-muted") + Content.styled(clean(said), "$text-accent"))
+    links = {link["run_id"]: link for link in detail.chain}
     for child in detail.children:
-        branches.append(Content.styled("child ", "$text-muted") + _relative(child))
+        beside = _link(links[child["id"]]) if child["id"] in links else Content.styled("child ", "$text-muted")
+        branches.append(beside + _relative(child))
     for at, branch in enumerate(branches):
         lines.append(Content(pad + ("└─ " if at == len(branches) - 1 else "├─ ")) + branch)
     return Content("\n").join(lines)
+
+
+def _link(link: dict[str, Any]) -> Content:
+    """Return one attempt of a chain of stages: which, whether its gates let it go on, and what it changed."""
+    passed, total = link["gates"].get("pass", 0), sum(link["gates"].values())
+    verdict = Content.styled("✓ passed", "$text-success") if link["passed"] else Content.styled("✗ held", "$text-error")
+    changes = ", ".join(f"{key} {before}→{after}" for key, (before, after) in sorted(link["changed"].items()))
+    stage = Content.styled("stage ", "$text-muted") + Content.styled(clean(str(link["stage"])), "bold")
+    words = f" try {link['attempt']}  gates {passed}/{total}{f'  {clean(changes)}' if changes else ''}  "
+    return stage + Content(" ") + verdict + Content.styled(words, "$text-muted")
 
 
 def _relative(run: dict[str, Any]) -> Content:
