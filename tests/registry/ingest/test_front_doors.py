@@ -39,7 +39,9 @@ Dump = dict[str, Any]
 
 def run_script(head: str, script: str, folder: Path, **environment: str) -> None:
     """Run a script in a process of its own, as its user would."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "WANDB_", "MLFLOW_"))}
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("REGISTRY_", "WANDB_", "MLFLOW_"))
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", head + script],
         cwd=folder,
@@ -89,12 +91,16 @@ def test_wandb_itself_would_have_kept_the_same(cli: Callable[..., Any], registry
     assert status == shim["status"] == "finished"
     assert params["lr"] == shim["params"]["lr"]
     assert params["model.depth"] == 3
-    theirs_plain = {name: [[step, None if value != value else value] for step, value in points] for name, points in series.items()}
+    theirs_plain = {
+        name: [[step, None if value != value else value] for step, value in points] for name, points in series.items()
+    }
     assert theirs_plain == numbers(shim)
 
 
 def test_wandb_media_are_told_of_and_passed_over(cli: Callable[..., Any], tmp_path: Path) -> None:
-    script = "wandb.init()\nwandb.log({'loss': 1.0, 'picture': wandb.Image('x.png'), 'word': 'text'})\nwandb.watch(None)\n"
+    script = (
+        "wandb.init()\nwandb.log({'loss': 1.0, 'picture': wandb.Image('x.png'), 'word': 'text'})\nwandb.watch(None)\n"
+    )
     run_script("import registry.integrations.wandb as wandb\n", script, tmp_path)
 
     assert numbers(exported(cli)) == {"loss": [[0, 1.0]]}
@@ -125,7 +131,9 @@ def test_mlflow_itself_would_have_kept_the_same(cli: Callable[..., Any], registr
     pytest.importorskip("mlflow")
     ours = tmp_path / "ours"
     ours.mkdir()
-    run_script("import registry.integrations.mlflow as mlflow\n", MLFLOW_SCRIPT, ours, REGISTRY_DB=str(ours / "runs.db"))
+    run_script(
+        "import registry.integrations.mlflow as mlflow\n", MLFLOW_SCRIPT, ours, REGISTRY_DB=str(ours / "runs.db")
+    )
     store = tmp_path / "mlflow.db"
     run_script(f"import mlflow\nmlflow.set_tracking_uri('sqlite:///{store}')\n", MLFLOW_SCRIPT, tmp_path)
 
@@ -136,7 +144,9 @@ def test_mlflow_itself_would_have_kept_the_same(cli: Callable[..., Any], registr
     shim = exported(cli, ours / "runs.db")
     assert status == shim["status"]
     assert params["lr"] == "0.1"
-    plain = {name: [[step, None if value != value else value] for step, value in points] for name, points in series.items()}
+    plain = {
+        name: [[step, None if value != value else value] for step, value in points] for name, points in series.items()
+    }
     assert plain == shim["metrics"]
     assert [run.verdict for run in import_source(registry.db, store).runs] == ["unchanged"]
 
@@ -187,7 +197,10 @@ def test_a_real_trainer_records_itself(cli: Callable[..., Any], tmp_path: Path) 
     assert [step for step, _loss in run["metrics"]["eval/loss"]] == [4, 8, 8]
     assert run["params"]["max_steps"] == 8
     shown = cli("show", "latest", "--json").json
-    assert [(artifact["role"], artifact["step"]) for artifact in shown["artifacts"]] == [("checkpoint", 4), ("checkpoint", 8)]
+    assert [(artifact["role"], artifact["step"]) for artifact in shown["artifacts"]] == [
+        ("checkpoint", 4),
+        ("checkpoint", 8),
+    ]
 
 
 LIGHTNING_SCRIPT = """
