@@ -21,7 +21,7 @@ import msgspec
 
 from registry import events, places
 from registry.data_policy import require_usable
-from registry.errors import HoldfastError, NotFoundError, RefusedError, UnreachableError, UsageError
+from registry.errors import HoldfastError, NotFoundError, UnreachableError, UsageError
 from registry.hashing import freeze
 from registry.remotes.ssh import SshAddress
 from registry.run import describe_start, find_run_folder, folder_name, new_run_id
@@ -34,7 +34,7 @@ from runners.launch.tree import working_tree
 
 DEFAULT_ROOT = "holdfast"
 RETRY_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-EXIT_INTERRUPTED, EXIT_REFUSED = 130, 3
+EXIT_REFUSED = 3
 
 Say = Callable[[str], None]
 
@@ -196,26 +196,26 @@ def _insist(session: Session, work: Callable[[], Any]) -> Any:
 
 def _follow(session: Session) -> dict[str, Any]:
     """Mirror journal and output until the command has ended; return how. A signal is passed on, a second detaches."""
-    n_signals = 0
+    asked: list[int] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        nonlocal n_signals
-        n_signals += 1
-        raise _SignalledError(number)
+        asked.append(number)
+        raise _SignalledError
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    passed_on = 0
     try:
         while True:
             try:
+                if len(asked) > passed_on:
+                    session.say(f"passing {signal.Signals(asked[0]).name} on; once more detaches")
+                    _insist(session, lambda: session.host.ask("interrupt", {"signal": asked[0]}))
+                    passed_on = 1
                 return dict(_insist(session, lambda: _stream(session)))
-            except _SignalledError as asked:
-                if n_signals > 1:
-                    raise RefusedError(
-                        f"detached; run {session.run_id} goes on on {session.place}",
-                        hint=f"registry run --host {session.place} --attach {session.run_id}",
-                    ) from None
-                session.say(f"passing {signal.Signals(asked.number).name} on; once more detaches")
-                session.host.ask("interrupt", {"signal": asked.number})
+            except _SignalledError:
+                if len(asked) > 1:
+                    session.say(f"it goes on there: registry run --host {session.place} --attach {session.run_id}")
+                    raise KeyboardInterrupt from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -223,10 +223,6 @@ def _follow(session: Session) -> dict[str, Any]:
 
 class _SignalledError(Exception):
     """Somebody wants this to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def _stream(session: Session) -> dict[str, Any]:

@@ -253,11 +253,18 @@ def digest(path):
 
 
 def finish(place, payload):
-    """Append the last lines to the journal, once."""
-    done = os.path.join(place.state, "finished")
-    if not os.path.exists(done):
-        append(place.journal, payload)
-        open(done, "w").close()
+    """Append the last lines to the journal, once: those of the first time it was asked."""
+    last = os.path.join(place.state, "last-lines")
+    if not os.path.exists(last):
+        append(last + ".new", payload)
+        os.rename(last + ".new", last)
+    with open(last, "rb") as file:
+        lines = file.read()
+    with open(place.journal, "rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(lines)))
+        done = file.read() == lines
+    if not done:
+        append(place.journal, lines)
     tell({})
 
 

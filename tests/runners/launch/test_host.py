@@ -168,6 +168,18 @@ def test_a_signal_here_reaches_the_command_there(cli, there):
     assert the_run(cli)["status"] == "killed"
 
 
+def test_a_second_signal_detaches_and_the_command_goes_on(cli, there):
+    process = start(script="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + WAITS)
+    pid = far_pid(there)
+    poll(lambda: any(path.stat().st_size for path in Path("runs").glob("*/output.log")), 60)
+    process.send_signal(signal.SIGTERM)
+    assert any("once more detaches" in line for line in iter(process.stderr.readline, ""))
+    process.send_signal(signal.SIGTERM)
+    _, err = end(process, 130)
+    assert "--attach" in err
+    os.kill(pid, signal.SIGKILL)
+
+
 MISNAMED = """
 import pathlib
 pathlib.Path("checkpoint").mkdir()
