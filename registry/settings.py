@@ -63,6 +63,11 @@ class Policy(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_numbers(self.min_copies, self.num_copies)
 
+    @property
+    def default(self) -> PolicyRule:
+        """What holds where no rule speaks."""
+        return self._filled(PolicyRule(min_copies=self.min_copies))
+
     def rule_for(self, experiment: str, role: str, *, deployed: bool) -> PolicyRule:
         """Return what holds for an artifact: the first rule that speaks of it, filled up from [policy]."""
         for rule in self.rules:
@@ -71,9 +76,14 @@ class Policy(Section, frozen=True, kw_only=True):
                 and fnmatch.fnmatchcase(role, rule.role)
                 and rule.deployed in (None, deployed)
             ):
-                break
-        else:
-            rule = PolicyRule(min_copies=self.min_copies)
+                return self._filled(rule)
+        return self.default
+
+    def filled_rules(self) -> list[PolicyRule]:
+        """Return every rule that may hold for something, filled up from [policy]."""
+        return [*map(self._filled, self.rules), self.default]
+
+    def _filled(self, rule: PolicyRule) -> PolicyRule:
         other_domain = rule.require_other_domain
         return PolicyRule(
             min_copies=rule.min_copies,

@@ -183,14 +183,23 @@ class EvaluationValue(SQLModel, table=True):
     n: int | None = Field(default=None, sa_column=_big())
 
 
+_uncopied = text("copied_at IS NULL")
+_absolute = text("path LIKE '/%'")
+
+
 class Artifact(SQLModel, table=True):
     """A file or a tree that a run produced.
 
     `superseded_at`: the run wrote other bytes to the same path later. `dropped_at`: the file was removed where it was
-    made, after its copies were proven. `discarded_reason`: a person said that it need not be kept.
+    made, after its copies were proven. `discarded_reason`: a person said that it need not be kept. `copied_at`: when
+    all of its blobs first had a row in `copy` (those without are looked at one by one).
     """
 
-    __table_args__ = (Index("ix_artifact_run", "run_id", "role"),)
+    __table_args__ = (
+        Index("ix_artifact_run", "run_id", "role"),
+        Index("ix_artifact_uncopied", "id", sqlite_where=_uncopied, postgresql_where=_uncopied),
+        Index("ix_artifact_absolute", "id", sqlite_where=_absolute, postgresql_where=_absolute),
+    )
     id: int | None = Field(default=None, primary_key=True)
     run_id: str = Field(foreign_key="run.id")
     role: str
@@ -202,6 +211,7 @@ class Artifact(SQLModel, table=True):
     recorded_at: float
     superseded_at: float | None = None
     dropped_at: float | None = None
+    copied_at: float | None = None
     discarded_reason: str | None = None
     details: str = Field(default="{}", sa_column=Column(Text))
 
@@ -241,6 +251,9 @@ class Remote(SQLModel, table=True):
     probe_error: str = ""
 
 
+_troubled = text("trouble <> ''")
+
+
 class Copy(SQLModel, table=True):
     """One blob on one remote, and what its events come to.
 
@@ -248,7 +261,12 @@ class Copy(SQLModel, table=True):
     the events in the same transaction (`doctor` folds them again), and from the time.
     """
 
-    __table_args__ = (UniqueConstraint("digest", "remote_id"), Index("ix_copy_remote", "remote_id", "verified_at"))
+    __table_args__ = (
+        UniqueConstraint("digest", "remote_id"),
+        Index("ix_copy_remote", "remote_id", "trouble", "verified_at"),
+        Index("ix_copy_standing", "digest", "remote_id", "trouble", "verified_at", "verified_from", "verified_level"),
+        Index("ix_copy_trouble", "trouble", sqlite_where=_troubled, postgresql_where=_troubled),
+    )
     id: int | None = Field(default=None, primary_key=True)
     digest: str
     size_bytes: int = Field(sa_column=_big(nullable=False))

@@ -10,7 +10,7 @@ from registry.alert import Alert
 from registry.copies.overview import ArtifactCustody, Tally, artifact_custody, tally, unsafe_ids
 from registry.copies.record import load_places
 from registry.custody import Place
-from registry.settings import PolicyRule, Settings
+from registry.settings import Settings
 
 MOST_ARTIFACTS = 500
 
@@ -63,17 +63,13 @@ def _about_artifacts(session: Session, now: float, settings: Settings) -> Iterat
                 "registry copy --all --to REMOTE",
             )  # fmt: skip
     yield from _together_by_policy(matter, settings)
-    n_few = sum(part.n_artifacts for part in matter if not part.unsafe and part.n_counting < _wanted(part.rule))
+    n_few = sum(part.n_artifacts for part in matter if part.few)
     if n_few:
         yield Alert(
             "warning", "artifact-too-few-copies", "policy",
             f"{n_few:,} artifacts have fewer verified copies in independent places than the policy's num_copies",
             None, "registry copy --all --to ANOTHER_REMOTE, or set num_copies in registry.toml",
         )  # fmt: skip
-
-
-def _wanted(rule: PolicyRule) -> int:
-    return rule.num_copies or rule.min_copies
 
 
 def _about_artifact(custody: ArtifactCustody) -> Alert:

@@ -116,10 +116,15 @@ class _Judge:
         self._ttl_s = {place.id: settings.policy.freshness.ttl_s(place.klass) for place in places.values()}
         self._groups = custody.domain_groups(list(places.values()))
         self._elsewhere: dict[Origin, dict[str, str]] = {}
+        self._rules: dict[tuple[str, str, bool], PolicyRule] = {}
 
     def artifact(self, artifact: ArtifactFacts, held: dict[str, dict[str, Any]], root: Path) -> ArtifactCustody:
         """Judge one artifact by the copies of its blobs."""
-        rule = self.settings.policy.rule_for(artifact.experiment, artifact.role, deployed=artifact.deployed)
+        kind = (artifact.experiment, artifact.role, artifact.deployed)
+        if kind not in self._rules:
+            policy = self.settings.policy
+            self._rules[kind] = policy.rule_for(artifact.experiment, artifact.role, deployed=artifact.deployed)
+        rule = self._rules[kind]
         not_elsewhere = self._not_elsewhere(origin_of(artifact, root, self.settings))
         remote_ids = {remote_id for _, digest, _ in artifact.blobs for remote_id in held.get(digest, ())}
         copies: list[CopyState] = []
@@ -178,38 +183,40 @@ class _Judge:
 
 # --- counting in SQL, for lists and alerts
 
-_PER_ARTIFACT = """
-WITH place(remote_id, grp, elsewhere, floor_at, added_at, foreign_at, least_level) AS (VALUES {places}),
-good AS (
-  SELECT c.digest, count(DISTINCT CASE WHEN p.elsewhere = 1 THEN p.grp END) AS n, count(DISTINCT p.grp) AS n_any
-  FROM copy c JOIN place p ON p.remote_id = c.remote_id
-  WHERE c.trouble = '' AND c.verified_at BETWEEN p.floor_at AND :now AND c.verified_at > p.foreign_at
-    AND c.verified_from >= p.added_at AND c.verified_level >= p.least_level
-  GROUP BY c.digest
+_LACKING = """
+WITH wanted AS NOT MATERIALIZED (
+  SELECT a.id, a.run_id, a.role, a.kind, a.digest, a.copied_at, r.experiment_id
+  FROM artifact a JOIN run r ON r.id = a.run_id WHERE {current} AND NOT ({special}) {runs}
 ),
-wanted AS (
-  SELECT a.id, a.run_id, a.role, a.kind, a.digest, r.experiment_id,
-    EXISTS (SELECT 1 FROM deployment d WHERE d.artifact_id = a.id AND d.until IS NULL) AS deployed
-  FROM artifact a JOIN run r ON r.id = a.run_id
-  WHERE {current} AND NOT ({special}) {runs}
+held AS (
+  SELECT c.digest, {elsewhere} AS n, {anywhere} AS n_any FROM copy c {only} GROUP BY c.digest
 ),
-need AS (
-  SELECT id, digest FROM wanted
-  UNION ALL SELECT b.artifact_id, b.digest FROM wanted w JOIN artifact_blob b ON b.artifact_id = w.id
-  WHERE w.kind = 'tree'
-),
-counted AS (
-  SELECT need.id, min(coalesce(good.n, 0)) AS n, min(coalesce(good.n_any, 0)) AS n_any
-  FROM need LEFT JOIN good ON good.digest = need.digest GROUP BY need.id
+few AS MATERIALIZED (SELECT digest, n, n_any FROM held WHERE n < :most),
+lacking AS (
+  SELECT id, min(n) AS n, min(n_any) AS n_any FROM (
+    SELECT w.id, few.n, few.n_any FROM few CROSS JOIN wanted w WHERE w.digest = few.digest
+    UNION ALL SELECT w.id, few.n, few.n_any FROM few CROSS JOIN artifact_blob b CROSS JOIN wanted w
+      WHERE b.digest = few.digest AND w.id = b.artifact_id AND w.kind = 'tree'
+    UNION ALL SELECT w.id, 0, 0 FROM wanted w WHERE w.copied_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM copy c WHERE c.digest = w.digest)
+    UNION ALL SELECT w.id, 0, 0 FROM wanted w JOIN artifact_blob b ON b.artifact_id = w.id
+      WHERE w.copied_at IS NULL AND w.kind = 'tree'
+      AND NOT EXISTS (SELECT 1 FROM copy c WHERE c.digest = b.digest)
+  ) AS each_blob GROUP BY id
 )
 """
-_SPECIAL = "a.path LIKE '/%' OR (r.host <> '{}' AND substr(r.host, 1, :n_here) <> :here)"
+_ONLY = (
+    "WHERE c.digest IN (SELECT digest FROM wanted UNION SELECT b.digest FROM wanted w JOIN artifact_blob b"
+    " ON b.artifact_id = w.id WHERE w.kind = 'tree')"
+)
+_ABSOLUTE = "a.path LIKE '/%'"
+_ELSEWHERE = "r.host <> '{}' AND substr(r.host, 1, :n_here) <> :here"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How many artifacts of one kind (`key` tells them apart) have `n_counting` copies that count for their rule, and
-    `n_elsewhere` that would outlive where they were made."""
+    """How many artifacts of one kind (`key` tells them apart) have fewer copies than somebody may ask for: they have
+    `n_counting` that count for their rule, and `n_elsewhere` that would outlive where they were made."""
 
     key: str
     role: str
@@ -223,67 +230,110 @@ class Tally:
         """Whether they have fewer than the hard minimum."""
         return self.n_counting < self.rule.min_copies
 
+    @property
+    def few(self) -> bool:
+        """Whether they have the minimum, but fewer than is wished."""
+        return not self.unsafe and self.n_counting < (self.rule.num_copies or 0)
 
-def _places_sql(session: Session, now: float, settings: Settings) -> tuple[str, dict[str, Any]]:
-    """Return the rows and values of `place`: the remotes where a verified copy can be, and since when it must be."""
+
+def _here(values: dict[str, Any]) -> dict[str, Any]:
+    """Add how the host of a run that ran here begins, as its JSON is written."""
+    here = f'{{"name": "{socket.gethostname()}"'
+    return {**values, "here": here, "n_here": len(here)}
+
+
+def _good_copies(session: Session, now: float, settings: Settings) -> tuple[str, str, dict[str, Any]]:
+    """Return SQL that counts, for the copies of one blob, the independent places that hold it verified: those that
+    count for what was made below the registry's folder, and all of them; and the values both need."""
     places = [place for place in load_places(session).values() if place.trust != "dead"]
-    groups = custody.domain_groups(places)
-    here = socket.gethostname()
     root: Path = session.info["root"]
-    folders = {filesystem_near(root), filesystem_near(root / "runs")}
-    origins = [Origin(here, filesystem, host_domain(here, settings)) for filesystem in folders]
-    rows = ["('', 0, 0, 1.0, 0.0, 0.0, 9)"]
-    values: dict[str, Any] = {}
+    here = socket.gethostname()
+    origins = [
+        Origin(here, filesystem, host_domain(here, settings))
+        for filesystem in {filesystem_near(root), filesystem_near(root / "runs")}
+    ]
+    values: dict[str, Any] = {"now": now}
+    groups: dict[int, list[str]] = {}
+    counting: set[int] = set()
+    numbers = custody.domain_groups(places)
     for i, place in enumerate(places):
-        elsewhere = not any(custody.why_not_elsewhere(place, origin) for origin in origins)
-        least_level = custody.READ_BACK if place.trust == "untrusted" else custody.REMOTE_READ
-        rows.append(
-            f"(:remote{i}, {groups[place.id]}, {int(elsewhere)}, :floor{i}, :added{i}, :foreign{i}, {least_level})"
-        )
+        groups.setdefault(numbers[place.id], []).append(_is_good(i, place))
+        if not any(custody.why_not_elsewhere(place, origin) for origin in origins):
+            counting.add(i)
         values |= {
             f"remote{i}": place.id,
             f"floor{i}": now - settings.policy.freshness.ttl_s(place.klass),
             f"added{i}": place.added_at,
-            f"foreign{i}": (place.probed_at or 0.0) if place.probe == "foreign" else 0.0,
+            f"foreign{i}": (place.probed_at or 0.0) if place.probe == "foreign" else -1.0,
         }
-    return ", ".join(rows), values
+    elsewhere = _count_groups(
+        [[_is_good(i, place) for i, place in enumerate(places) if i in counting and numbers[place.id] == number]
+         for number in groups]
+    )  # fmt: skip
+    together = any(not rule.require_other_domain for rule in settings.policy.filled_rules())
+    return elsewhere, _count_groups(list(groups.values())) if together else elsewhere, values
 
 
-def _counting(
+def _is_good(number: int, place: Place) -> str:
+    """Return the condition under which a copy at a place is verified: `custody.status`, said in SQL."""
+    least_level = custody.READ_BACK if place.trust == "untrusted" else custody.REMOTE_READ
+    return (
+        f"(c.remote_id = :remote{number} AND c.trouble = '' AND c.verified_at BETWEEN :floor{number} AND :now"
+        f" AND c.verified_at > :foreign{number} AND c.verified_from >= :added{number}"
+        f" AND c.verified_level >= {least_level})"
+    )
+
+
+def _count_groups(groups: list[list[str]]) -> str:
+    """Return SQL that counts in how many groups any condition holds."""
+    parts = [f"max(CASE WHEN {' OR '.join(conditions)} THEN 1 ELSE 0 END)" for conditions in groups if conditions]
+    return " + ".join(parts) or "min(0)"
+
+
+def _lacking(
     session: Session, now: float, settings: Settings, run_ids: Sequence[str] | None
 ) -> tuple[str, dict[str, Any]]:
-    """Return the WITH clause that counts the copies of ordinary artifacts, and its values."""
-    places, values = _places_sql(session, now, settings)
-    here = f'{{"name": "{socket.gethostname()}"'
-    sql = _PER_ARTIFACT.format(
-        places=places,
+    """Return the WITH clause of ordinary artifacts that lack copies, and its values."""
+    elsewhere, anywhere, values = _good_copies(session, now, settings)
+    most = max(rule.num_copies or rule.min_copies for rule in settings.policy.filled_rules())
+    sql = _LACKING.format(
         current=CURRENT,
-        special=_SPECIAL,
+        special=f"{_ABSOLUTE} OR ({_ELSEWHERE})",
+        elsewhere=elsewhere,
+        anywhere=anywhere,
         runs="" if run_ids is None else "AND a.run_id IN :ids",
+        only="" if run_ids is None else _ONLY,
     )
-    return sql, {**values, "now": now, "here": here, "n_here": len(here)}
+    return sql, _here({**values, "most": most})
 
 
 def _special_ids(session: Session, run_ids: Sequence[str] | None) -> list[int]:
     """Return the artifacts that were made elsewhere than below the registry's folder on this machine."""
-    here = f'{{"name": "{socket.gethostname()}"'
-    sql = f"SELECT a.id FROM artifact a JOIN run r ON r.id = a.run_id WHERE {CURRENT} AND ({_SPECIAL})"
-    values = {"here": here, "n_here": len(here)}
-    if run_ids is None:
-        return [row.id for row in session.connection().execute(text(sql), values)]
-    return [row.id for row in rows_in(session, f"{sql} AND a.run_id IN :ids", run_ids, **values)]
+    found: set[int] = set()
+    for source, special in (
+        ("artifact a JOIN run r ON r.id = a.run_id", _ABSOLUTE),
+        ("run r CROSS JOIN artifact a ON a.run_id = r.id", _ELSEWHERE),
+    ):
+        sql = f"SELECT a.id FROM {source} WHERE {CURRENT} AND {special}"
+        if run_ids is None:
+            found |= {row.id for row in session.connection().execute(text(sql), _here({}))}
+        else:
+            found |= {row.id for row in rows_in(session, f"{sql} AND a.run_id IN :ids", run_ids, **_here({}))}
+    return sorted(found)
 
 
 def tally(
     session: Session, now: float, settings: Settings, *, by: str = "role", run_ids: Sequence[str] | None = None
 ) -> list[Tally]:
-    """Return how many artifacts have how many copies that count, `by` role or by run, with the rule for them."""
-    sql, values = _counting(session, now, settings, run_ids)
+    """Return how many artifacts lack copies, and how many copies they have, `by` role or by run, with their rule."""
+    sql, values = _lacking(session, now, settings, run_ids)
     key = "w.run_id" if by == "run" else "w.role"
     sql += (
-        f"SELECT {key} AS key, w.role, e.name AS experiment, w.deployed, c.n, c.n_any, count(*) AS n_artifacts"
-        " FROM counted c JOIN wanted w ON w.id = c.id JOIN experiment e ON e.id = w.experiment_id"
-        " GROUP BY 1, 2, 3, 4, 5, 6"
+        f"SELECT {key} AS grouped, w.role, e.name AS experiment, l.n, l.n_any, count(*) AS n_artifacts,"
+        " CASE WHEN EXISTS (SELECT 1 FROM deployment d WHERE d.artifact_id = w.id AND d.until IS NULL)"
+        " THEN 1 ELSE 0 END AS deployed"
+        " FROM lacking l JOIN wanted w ON w.id = l.id JOIN experiment e ON e.id = w.experiment_id"
+        " GROUP BY 1, 2, 3, 4, 5, 7"
     )
     if run_ids is None:
         rows = list(session.connection().execute(text(sql), values))
@@ -293,24 +343,24 @@ def tally(
     for row in rows:
         rule = settings.policy.rule_for(row.experiment, row.role, deployed=bool(row.deployed))
         n_counting = row.n if rule.require_other_domain else row.n_any
-        tallies.append(Tally(row.key, row.role, rule, n_counting, row.n, row.n_artifacts))
+        tallies.append(Tally(row.grouped, row.role, rule, n_counting, row.n, row.n_artifacts))
     for found in artifact_custody(session, _special_ids(session, run_ids), now, settings).values():
         artifact = found.artifact
         rule = settings.policy.rule_for(artifact.experiment, artifact.role, deployed=artifact.deployed)
-        key = artifact.run_id if by == "run" else artifact.role
+        grouped = artifact.run_id if by == "run" else artifact.role
         n_elsewhere = sum(copy.counts for copy in found.copies)
-        tallies.append(Tally(key, artifact.role, rule, found.verified_counting, n_elsewhere, 1))
+        tallies.append(Tally(grouped, artifact.role, rule, found.verified_counting, n_elsewhere, 1))
     return tallies
 
 
 def unsafe_ids(session: Session, now: float, settings: Settings, limit: int) -> list[int]:
-    """Return up to `limit` artifacts that have fewer copies than the hard minimum, those elsewhere first."""
+    """Return up to `limit` artifacts that may have fewer copies than the hard minimum, those made elsewhere first."""
     special = artifact_custody(session, _special_ids(session, None), now, settings).values()
     found = [custody.artifact.id for custody in special if not custody.safe]
-    sql, values = _counting(session, now, settings, None)
-    most = max([settings.policy.min_copies, *(rule.min_copies for rule in settings.policy.rules)])
-    sql += "SELECT id FROM counted WHERE n < :most ORDER BY id LIMIT :limit"
-    found += [row.id for row in session.connection().execute(text(sql), {**values, "most": most, "limit": limit})]
+    sql, values = _lacking(session, now, settings, None)
+    least = max(rule.min_copies for rule in settings.policy.filled_rules())
+    sql += "SELECT id FROM lacking WHERE n < :least ORDER BY id LIMIT :limit"
+    found += [row.id for row in session.connection().execute(text(sql), {**values, "least": least, "limit": limit})]
     return found[:limit]
 
 
@@ -318,12 +368,16 @@ def unverified_counts(
     session: Session, run_ids: Sequence[str], now: float, settings: Settings
 ) -> dict[str, tuple[int, int]]:
     """Return for each run how many artifacts it has, and how many that matter lack the minimum of verified copies."""
-    counts: dict[str, tuple[int, int]] = {}
-    for part in tally(session, now, settings, by="run", run_ids=run_ids):
-        n_total, n_unsafe = counts.get(part.key, (0, 0))
-        matters = part.unsafe and part.role in settings.policy.roles
-        counts[part.key] = (n_total + part.n_artifacts, n_unsafe + matters * part.n_artifacts)
-    return counts
+    sql = (
+        "SELECT a.run_id, count(*) AS n FROM artifact a JOIN run r ON r.id = a.run_id"
+        f" WHERE {CURRENT} AND a.run_id IN :ids GROUP BY a.run_id"
+    )
+    totals = {row.run_id: int(row.n) for row in rows_in(session, sql, list(run_ids))}
+    unsafe = dict.fromkeys(totals, 0)
+    for part in tally(session, now, settings, by="run", run_ids=list(totals)):
+        if part.unsafe and part.role in settings.policy.roles:
+            unsafe[part.key] += part.n_artifacts
+    return {run_id: (n_total, unsafe[run_id]) for run_id, n_total in totals.items()}
 
 
 def where_run(session: Session, run_id: str, now: float, settings: Settings) -> list[ArtifactCustody]:

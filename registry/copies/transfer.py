@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import text
+
 from registry import clock, custody
 from registry.copies.record import ArtifactFacts, append_events, ensure_copies, load_copies, load_places, rows_in
 from registry.copies.remotes import Connected, connect
@@ -109,8 +111,17 @@ class Transfer:
             if artifact.digest in manifests
         }
         self.send(files, manifests, children)
+        self._note_copied(artifacts)
         self._write_index(artifacts)
         return self.report
+
+    def _note_copied(self, artifacts: Sequence[ArtifactFacts]) -> None:
+        """Write down which artifacts have a row for each of their blobs now."""
+        whole = [a.id for a in artifacts if all(digest in self._copies for _, digest, _ in a.blobs)]
+        with self._db.write() as session:
+            statement = text("UPDATE artifact SET copied_at = :now WHERE id = :id AND copied_at IS NULL")
+            for artifact_id in whole:
+                session.connection().execute(statement, {"now": clock.now(), "id": artifact_id})
 
     def send(
         self, files: dict[str, Source], manifests: dict[str, Source], children: Mapping[str, Sequence[str]]

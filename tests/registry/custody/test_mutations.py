@@ -274,31 +274,36 @@ def test_a_rotten_copy_is_stopped_by_its_reading_and_again_by_the_last_look(tmp_
         world.close()
 
 
-def test_an_expired_permit_is_stopped_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the reading took too long no permit is given; when it grew old after that it is not used."""
-    for late in ("before", "after"):
-        (tmp_path / late).mkdir()
-        world = World(tmp_path / late)
+NOT_GIVEN, NOT_USED = "    if expires_at <= now:\n", "    if clock.now() >= expires_at:\n"
 
-        def attempt(world: World = world, late: str = late) -> bool:
-            if late == "before":
-                return world.release("one", between=lambda: world.tick(3600.0))
-            real = release.Release.still_ok
-            with monkeypatch.context() as patch:
-                patch.setattr(release.Release, "still_ok", lambda *words: (real(*words), world.tick(3600.0)))
-                return world.release("one")
 
-        world.train("one", b"weights")
-        world.copy("one", "a")
+@pytest.mark.parametrize(
+    ("late", "changes"),
+    [
+        ("before it is given", ()),
+        ("before it is given", (NOT_GIVEN, "    if False:\n")),
+        ("before it is used", ()),
+        ("before it is used", (NOT_GIVEN, "    if False:\n")),
+    ],
+)
+def test_a_proof_that_grew_old_is_stopped_when_the_permit_is_given_and_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str, changes: tuple[str, ...]
+) -> None:
+    world = World(tmp_path)
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    if late == "before it is used":
+        real = release.Release.still_ok
+        monkeypatch.setattr(release.Release, "still_ok", lambda *words: (real(*words), world.tick(3600.0)))
+
+    def attempt() -> bool:
+        return world.release("one", between=lambda: world.tick(0.0 if late == "before it is used" else 3600.0))
+
+    with without(permit, *changes):
         assert not attempt()
-        with without(permit, "if clock.now() >= expires_at:", "if False:"):
-            if late == "after":
-                assert attempt()
-            else:
-                assert not attempt(), "the first guard stands"
-                with without(permit, "    if expires_at <= now:\n", "    if False:\n"):
-                    pass
-        world.close()
+    with without(permit, NOT_GIVEN, "    if False:\n", NOT_USED, "    if False:\n"):
+        assert attempt()
+    world.close()
 
 
 # --- may it be dropped
