@@ -6,7 +6,9 @@ name, other values: kept under a name that says whose they are).
 """
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 CHECKED_ENOUGH = 200
@@ -14,6 +16,7 @@ MIN_DISJOINT = 3
 _WEAK = {"final": 0, "bar": 1}
 
 
+@lru_cache(maxsize=65536)
 def canonical(name: str) -> str:
     """Return a name as names are compared: lower case, words joined by `_`."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
@@ -64,6 +67,10 @@ class Roles:
         self.table: dict[str, dict[str, Role]] = {
             path: {name: Role(*role) for name, role in packed.get(path, {}).items()} for path in self.holders
         }
+        self._by_name: dict[str, list[tuple[str, Role]]] = defaultdict(list)
+        for path, roles in self.table.items():
+            for role in roles.values():
+                self._by_name[canonical(role.target)].append((path, role))
         self.rebuild = False
         """Set when values that were recorded should not have been: the run must be read anew."""
 
@@ -77,6 +84,7 @@ class Roles:
         known = self.table[path].get(key)
         if known is None:
             known = self.table[path][key] = self._decide(path, name, axis)
+            self._by_name[canonical(known.target)].append((path, known))
         if known.axis == axis or known.kind in ("echo", "drop"):
             return known
         other = f"{axis}:{name}"
@@ -86,7 +94,7 @@ class Roles:
 
     def _decide(self, path: str, name: str, axis: str) -> Role:
         """Return the role of a new series, and demote the one that it outranks."""
-        for other_path, other in self._same(name):
+        for other_path, other in self._by_name[canonical(name)]:
             if other.kind != "own":
                 continue
             mine, theirs = _WEAK.get(axis, 2), _WEAK.get(other.axis, 2)
@@ -103,15 +111,6 @@ class Roles:
                 continue
             return Role("echo", axis, other.target)
         return Role("own", axis, name)
-
-    def _same(self, name: str) -> list[tuple[str, Role]]:
-        wanted = canonical(name)
-        return [
-            (path, role)
-            for path, roles in self.table.items()
-            for role in roles.values()
-            if canonical(role.target) == wanted
-        ]
 
     def compare(self, path: str, name: str, owner: dict[int, list[float | None]], last_step: int | None) -> None:
         """Compare an echo's waiting values with the owner's at the same steps; a difference sets it apart."""

@@ -3,8 +3,10 @@
 import sys
 import zlib
 from array import array
+from dataclasses import dataclass
 from itertools import pairwise
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from registry.tables import LogCursor, MetricPoint, MetricSeries, PointOrigin
@@ -34,24 +36,57 @@ def unpack(packed: bytes) -> list[int]:
     return offsets
 
 
-def append(session: Session, series_id: int, seq: int, cursor_id: int, offsets: list[int]) -> None:
-    """Record that the points of a series from `seq` on stand at these offsets of a log; fills the last block first."""
-    last = session.exec(
-        select(PointOrigin).where(PointOrigin.series_id == series_id).order_by(col(PointOrigin.seq).desc()).limit(1)
-    ).first()
-    if last and last.cursor_id == cursor_id and last.seq + last.n_points == seq and last.n_points < BLOCK_POINTS:
-        room = BLOCK_POINTS - last.n_points
-        last.offsets = pack(unpack(last.offsets) + offsets[:room])
-        last.n_points += len(offsets[:room])
-        session.add(last)
-        seq, offsets = seq + room, offsets[room:]
-    for start in range(0, len(offsets), BLOCK_POINTS):
-        block = offsets[start : start + BLOCK_POINTS]
-        session.add(
-            PointOrigin(
-                series_id=series_id, seq=seq + start, cursor_id=cursor_id, n_points=len(block), offsets=pack(block)
+@dataclass(frozen=True)
+class Stretch:
+    """New points of a series, from `seq` on, and where they stand in one log."""
+
+    series_id: int
+    seq: int
+    cursor_id: int
+    offsets: list[int]
+
+
+def append(session: Session, stretches: list[Stretch]) -> None:
+    """Record where new points stand; a series' last block is filled before another is begun."""
+    last = _last_blocks(session, {stretch.series_id for stretch in stretches})
+    for stretch in stretches:
+        seq, offsets, block = stretch.seq, stretch.offsets, last.get(stretch.series_id)
+        if block is not None and _goes_on(block, stretch):
+            room = BLOCK_POINTS - block.n_points
+            block.offsets = pack(unpack(block.offsets) + offsets[:room])
+            block.n_points += len(offsets[:room])
+            session.add(block)
+            seq, offsets = seq + room, offsets[room:]
+        for start in range(0, len(offsets), BLOCK_POINTS):
+            part = offsets[start : start + BLOCK_POINTS]
+            block = PointOrigin(
+                series_id=stretch.series_id,
+                seq=seq + start,
+                cursor_id=stretch.cursor_id,
+                n_points=len(part),
+                offsets=pack(part),
             )
-        )
+            session.add(block)
+            last[stretch.series_id] = block
+
+
+def _goes_on(block: PointOrigin, stretch: Stretch) -> bool:
+    follows = block.cursor_id == stretch.cursor_id and block.seq + block.n_points == stretch.seq
+    return follows and block.n_points < BLOCK_POINTS
+
+
+def _last_blocks(session: Session, series_ids: set[int]) -> dict[int, PointOrigin]:
+    """Return the last block of each series that has one."""
+    newest = (
+        select(PointOrigin.series_id, func.max(PointOrigin.seq).label("seq"))
+        .where(col(PointOrigin.series_id).in_(series_ids))
+        .group_by(col(PointOrigin.series_id))
+        .subquery()
+    )
+    query = select(PointOrigin).join(
+        newest, (col(PointOrigin.series_id) == newest.c.series_id) & (col(PointOrigin.seq) == newest.c.seq)
+    )
+    return {block.series_id: block for block in session.exec(query)}
 
 
 def locate(session: Session, run_id: str, name: str, step: int) -> list[tuple[str, int]]:

@@ -6,6 +6,8 @@ Either all of it is committed (points, where they stand, cursors, parser states)
 import json
 import os
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from registry.ingest import origins, status
 from registry.ingest.cursors import Packed, continues, open_cursors, set_fingerprint
 from registry.ingest.decode import MAX_LINE_BYTES, encoding_of
 from registry.ingest.discover import Found
+from registry.ingest.doubts import Summary, doubts
 from registry.ingest.fileformat import FileFormat
-from registry.ingest.formats.files import FILE_FORMATS, trust_of
+from registry.ingest.formats.files import FILE_FORMATS, TEXT, read_text, trust_of
 from registry.ingest.grammar import LineFormat
 from registry.ingest.group import Candidate, Source, family_of
 from registry.ingest.identify import BINARY, HEAD_BYTES, identify
@@ -27,6 +30,7 @@ from registry.ingest.merge import Holder, Roles
 from registry.ingest.records import Identity, Inputs, Pointer, Record, Remark, State, Values
 from registry.ingest.replay import Stored, unseen
 from registry.ingest.runs import run_id_of
+from registry.ingest.users import formats_for
 from registry.projection import Projector
 from registry.tables import LogCursor, MetricSeries, Param, RunRow
 
@@ -206,6 +210,8 @@ class Reading:
         form = FILE_FORMATS.get(cursor.format)
         if form is None or cursor.format == BINARY:
             return None
+        if form is TEXT and (extra := formats_for(name, self.user_formats)):
+            form = replace(TEXT, read=partial(read_text, extra=extra))
         cursor.format_version = form.version
         if "name" not in file.state:
             file.state = {**form.start(name), "name": name, "metric": source.metric, "facts": file.facts}
@@ -346,7 +352,7 @@ class Reading:
 
     def _settle(self) -> None:
         for file in self.files:
-            form = FILE_FORMATS.get(file.cursor.format)
+            form = self._format_of(file)
             if form is None or form.whole:
                 continue
             if file.cursor.offset < file.found.size and form.torn_tail:
@@ -383,6 +389,8 @@ class Reading:
         self._compare_echoes()
         if at_rest:
             self.roles.settle()
+            self._raise_if_rebuild()
+            self._tell_of_numbers()
         self._raise_if_rebuild()
         self._save()
         for file in self.files:
@@ -441,13 +449,38 @@ class Reading:
             if gone is not None:
                 self.session.delete(gone)
 
-    def _apply_remarks(self, file: _File) -> None:
+    def _tell_of_numbers(self) -> None:
+        """Note what a person should know of the series: repeated in two files, different in two, or doubtful."""
+        for file in self.files:
+            roles = self.roles.table[file.cursor.path]
+            repeated = sorted(name for name, role in roles.items() if role.kind == "echo" and role.checked)
+            apart = sorted(role.target for role in roles.values() if role.kind == "as")
+            if repeated:
+                self._tell(file, f"repeats {', '.join(repeated)} of another file of the run; recorded once")
+            if apart:
+                self._tell(
+                    file, f"differs from another file of the run, so it is kept apart: {', '.join(apart)}", "warning"
+                )
+        query = select(MetricSeries).where(MetricSeries.run_id == self.run_id)
+        found = [
+            Summary(row.name, row.count, row.non_finite, row.first_value, row.last_value, row.min_value)
+            for row in self.session.exec(query)
+        ]
+        for words in doubts(found):
+            self._tell(self.files[0], words, "warning")
+        self.projector.flush()
+
+    def _tell(self, file: _File, words: str, level: str = "info") -> None:
+        """Note something on the run, once."""
         told = file.facts.setdefault("told", [])
+        if words not in told:
+            told.append(words)
+            note = events.Note(at=clock.now(), level=level, text=f"{os.path.basename(file.source.path)}: {words}")
+            self.projector.apply(self.run_id, [note])
+
+    def _apply_remarks(self, file: _File) -> None:
         for words, level in file.facts.get("remarks", {}).items():
-            if words not in told:
-                told.append(words)
-                note = events.Note(at=clock.now(), level=level, text=f"{os.path.basename(file.source.path)}: {words}")
-                self.projector.apply(self.run_id, [note])
+            self._tell(file, words, level)
 
     def _judge(self, row: RunRow, newest: float) -> status.Standing:
         facts = {os.path.basename(file.source.path): file.facts for file in self.files}
@@ -469,14 +502,16 @@ class Reading:
         if not self._offsets:
             return
         query = select(MetricSeries.name, MetricSeries.id, MetricSeries.count).where(MetricSeries.run_id == self.run_id)
+        stretches = []
         for name, series_id, count in self.session.exec(query):
             by_file = self._offsets.get(name)
             if by_file is None or series_id is None:
                 continue
             seq = count - sum(map(len, by_file.values()))
             for cursor_id, offsets in by_file.items():
-                origins.append(self.session, series_id, seq, cursor_id, offsets)
+                stretches.append(origins.Stretch(series_id, seq, cursor_id, offsets))
                 seq += len(offsets)
+        origins.append(self.session, stretches)
 
     def _compare_echoes(self) -> None:
         for file in self.files:

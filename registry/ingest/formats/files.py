@@ -15,19 +15,22 @@ from registry.ingest.formats import (
     trainer_state,
     wandb,
 )
+from registry.ingest.grammar import LineFormat
 from registry.ingest.records import Ended, Record, State
 
 DOCUMENTS = (trainer_state.FORMAT, sacred.METRICS, sacred.RUN, history.FORMAT, final_values.FORMAT)
 
 
-def _read_text(state: State, buffer: bytes, base: int, *, last: bool) -> tuple[list[Record], int]:
-    """Read the whole lines of a text log."""
+def read_text(
+    state: State, buffer: bytes, base: int, *, last: bool, extra: tuple[LineFormat, ...] = ()
+) -> tuple[list[Record], int]:
+    """Read the whole lines of a text log; `extra` are the user's own formats, asked first."""
     lines, consumed = decode.take_lines(buffer, base, state.get("encoding", "utf-8"), last=last)
     if state.pop("in_long_line", False) and lines:
         lines = lines[1:]
     records: list[Record] = []
     for offset, line in lines:
-        if found := text.feed(state, offset, line):
+        if found := text.feed(state, offset, line, extra):
             records += found
             state["recent"] = line
     if len(state.get("recent", "")) > 400:
@@ -37,14 +40,14 @@ def _read_text(state: State, buffer: bytes, base: int, *, last: bool) -> tuple[l
 
 def _read_end(state: State, buffer: bytes, base: int, *, last: bool) -> tuple[list[Record], int]:
     """Read a log whose metrics stand elsewhere: only what it says of the end counts."""
-    records, consumed = _read_text(state, buffer, base, last=last)
+    records, consumed = read_text(state, buffer, base, last=last)
     return [record for record in records if type(record) is Ended], consumed
 
 
 TEXT = FileFormat(
     name="text",
     version=1,
-    read=_read_text,
+    read=read_text,
     settle=text.settle,
     files="*.log, *.txt, *.out, *.jsonl, …",
     example="see the table of line formats",
