@@ -82,7 +82,7 @@ def _write_run(connection: sqlite3.Connection, run: ExportedRun, experiments: di
         run_uuid, row.name, "", "LOCAL", "".join(json.loads(row.command)[:1])[:500], _STATUS.get(row.status, "RUNNING"),
         _ms(row.started_at), _ms(row.ended_at), "active", experiment_id,
     )  # fmt: skip
-    connection.execute(f"INSERT INTO runs ({columns}, experiment_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(f"INSERT INTO runs ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     params = ((key[:250], _text(value), run_uuid) for key, value in run.params.items())
     connection.executemany('INSERT OR IGNORE INTO params ("key", value, run_uuid) VALUES (?, ?, ?)', params)
     tags = [

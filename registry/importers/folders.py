@@ -19,7 +19,7 @@ from registry.projection import Projector
 from registry.tables import LogCursor, MetricSeries, Note, RunRow
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-_STEP = re.compile(r"(?:step|iter|epoch)[=_-]?(\d+)", re.IGNORECASE)
+_STEPS = (re.compile(r"(?:step|iter)[=_-]?(\d+)", re.IGNORECASE), re.compile(r"epoch[=_-]?(\d+)", re.IGNORECASE))
 _WEIGHTS = frozenset({"ckpt", "pt", "pth", "safetensors", "bin", "h5", "keras", "onnx", "pdparams", "npz", "joblib"})
 _FOLDERS = ("checkpoints", "weights", "artifacts", "models", "")
 
@@ -106,7 +106,7 @@ def _file(path: Path, folder: str) -> ForeignFile | None:
         return ForeignFile(path, role_of(name)) if folder == "artifacts" and any(path.iterdir()) else None
     if path.suffix.lstrip(".").lower() not in _WEIGHTS and folder != "artifacts":
         return None
-    step = _STEP.search(name)
+    step = next((found for pattern in _STEPS if (found := pattern.search(name))), None)
     role = role_of(name)
     return ForeignFile(
         path, "checkpoint" if role == "report" and folder != "artifacts" else role, step and int(step[1])
