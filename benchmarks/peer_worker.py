@@ -7,6 +7,7 @@ Tasks: `one` (N calls of one metric), `twenty` (N calls of twenty), `crash` (log
 import json
 import mmap
 import os
+import resource
 import struct
 import sys
 import time
@@ -124,34 +125,16 @@ def read_back(peer):
         from aim import Repo
 
         return sum(len(list(metric.values)) for run in Repo(str(Path.cwd())).iter_runs() for metric in run.metrics())
-    if peer == "wandb":
-        return read_wandb()
-    return 0
-
-
-def read_wandb():
-    import glob
-
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
-
-    (path,) = glob.glob("wandb/offline-run-*/*.wandb")
-    store = DataStore()
-    store.open_for_scan(path)
-    n_points = 0
-    while True:
-        try:
-            block = store.scan_data()
-        except AssertionError:
-            return n_points
-        if block is None:
-            return n_points
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(block)
-        n_points += record.WhichOneof("record_type") == "history"
+    raise NotImplementedError(f"{peer} has no public reader of its offline files")
 
 
 PEERS = {peer.__name__: peer for peer in (holdfast, mlflow, wandb, trackio, aim, tensorboard, dvclive, noop)}
+
+
+def cpu_seconds():
+    """Return the CPU time of this process and of the children it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def cost(peer, n_calls, n_metrics):
@@ -160,14 +143,13 @@ def cost(peer, n_calls, n_metrics):
     values = {"loss": 0.5, **{f"m{number}": 0.5 for number in range(n_metrics - 1)}}
     for step in range(5):
         log(values, step)
-    before, taken = os.times(), []
+    before, taken = cpu_seconds(), []
     for step in range(5, n_calls + 5):
         began = time.perf_counter()
         log(values, step)
         taken.append(time.perf_counter() - began)
     close()
-    after = os.times()
-    cpu_s = sum(after[:4]) - sum(before[:4])
+    cpu_s = cpu_seconds() - before
     return {"p50_us": sorted(taken)[len(taken) // 2] * 1e6, "cpu_us_per_point": cpu_s / n_calls / n_metrics * 1e6}
 
 

@@ -77,7 +77,7 @@ def lost_at_kill(python: str, peer: str) -> int:
         process.kill()
         process.wait()
         (n_told,) = struct.unpack("q", told.read_bytes())
-        return n_told - int(worker(python, peer, "read", 0, folder)["n"])
+        return max(0, n_told - int(worker(python, peer, "read", 0, folder)["n"]))
 
 
 def rows(quick: bool, reps: int) -> tuple[list[Row], dict[str, str]]:

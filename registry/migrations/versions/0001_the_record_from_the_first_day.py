@@ -193,7 +193,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", "remote_id"),
     )
     with op.batch_alter_table("copy", schema=None) as batch_op:
-        batch_op.create_index("ix_copy_remote", ["remote_id", "verified_at"], unique=False)
+        batch_op.create_index("ix_copy_remote", ["remote_id", "trouble", "verified_at"], unique=False)
+        batch_op.create_index(
+            "ix_copy_standing",
+            ["digest", "remote_id", "trouble", "verified_at", "verified_from", "verified_level"],
+            unique=False,
+        )
+        batch_op.create_index(
+            "ix_copy_trouble",
+            ["trouble"],
+            unique=False,
+            sqlite_where=sa.text("trouble <> ''"),
+            postgresql_where=sa.text("trouble <> ''"),
+        )
 
     op.create_table(
         "dataset_check",
@@ -285,6 +297,7 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.Float(), nullable=False),
         sa.Column("superseded_at", sa.Float(), nullable=True),
         sa.Column("dropped_at", sa.Float(), nullable=True),
+        sa.Column("copied_at", sa.Float(), nullable=True),
         sa.Column("discarded_reason", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("details", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -294,8 +307,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("artifact", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_artifact_absolute",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("path LIKE '/%'"),
+            postgresql_where=sa.text("path LIKE '/%'"),
+        )
         batch_op.create_index(batch_op.f("ix_artifact_digest"), ["digest"], unique=False)
         batch_op.create_index("ix_artifact_run", ["run_id", "role"], unique=False)
+        batch_op.create_index(
+            "ix_artifact_uncopied",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("copied_at IS NULL"),
+            postgresql_where=sa.text("copied_at IS NULL"),
+        )
 
     op.create_table(
         "copy_event",

@@ -455,7 +455,8 @@ def test_a_run_whose_values_are_all_nan_is_told_of(registry: Registry, logs: Pat
 def test_a_grammar_in_registry_toml(cli: Callable[..., Any], logs: Path) -> None:
     (logs / "b.log").write_text("@@ 1 <0.5>\n@@ 2 <0.25>\n")
     Path("registry.toml").write_text(
-        "[[ingest.grammars]]\nname = 'mine'\nfiles = '*.log'\nhint = '@@'\nline = '@@ (?P<step>\\d+) <(?P<val__loss>[\\d.]+)>'\n"
+        "[[ingest.grammars]]\nname = 'mine'\nfiles = '*.log'\nhint = '@@'\n"
+        "line = '@@ (?P<step>\\d+) <(?P<val__loss>[\\d.]+)>'\n"
     )
 
     cli("watch", logs, "--once")
