@@ -116,7 +116,8 @@ def test_sacred(registry: Registry, tmp_path: Path) -> None:
     )
     (folder / "config.json").write_text('{"seed": 3, "optim": {"lr": 0.1}}')
     (folder / "metrics.json").write_text(
-        '{"loss": {"steps": [0, 1], "timestamps": ["2026-01-01T00:00:01", "2026-01-01T00:00:02"], "values": [NaN, 0.5]}}'
+        '{"loss": {"steps": [0, 1], "timestamps": ["2026-01-01T00:00:01", "2026-01-01T00:00:02"],'
+        ' "values": [NaN, 0.5]}}'
     )
 
     (run,) = import_source(registry.db, tmp_path / "sacred").runs
