@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import Row, arguments, report
 
-WORKER = Path(__file__).with_name("peer_worker.py")
+WORKER = Path(__file__).parent / "peer" / "worker.py"
 MODULES = {
     "mlflow": "mlflow", "wandb": "wandb", "trackio": "trackio", "aim": "aim", "dvclive": "dvclive",
     "tensorboard": "tensorboard",
