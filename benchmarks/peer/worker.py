@@ -1,4 +1,4 @@
-"""One logger, one task, in a process of its own: `peer_worker.py PEER TASK N` prints one JSON line. Standard library
+"""One logger, one task, in a process of its own: `worker.py PEER TASK N` prints one JSON line. Standard library
 and the peer alone, so that it runs in the peer's own environment. Public API only, as the peer documents it.
 
 Tasks: `one` (N calls of one metric), `twenty` (N calls of twenty), `crash` (log until killed; the file `told` counts).
