@@ -312,7 +312,7 @@ def _special_ids(session: Session, run_ids: Sequence[str] | None) -> list[int]:
     found: set[int] = set()
     for source, special in (
         ("artifact a JOIN run r ON r.id = a.run_id", _ABSOLUTE),
-        ("run r CROSS JOIN artifact a ON a.run_id = r.id", _ELSEWHERE),
+        ("run r CROSS JOIN artifact a", f"a.run_id = r.id AND {_ELSEWHERE}"),
     ):
         sql = f"SELECT a.id FROM {source} WHERE {CURRENT} AND {special}"
         if run_ids is None:
