@@ -12,7 +12,7 @@ from registry.ingest.objects import NEVER
 from registry.ingest.records import Line, Record, State, Values
 
 _COUNT = re.compile(r"\|\s*(\d[\d,.]*[kMG]?)\s*/\s*(\d[\d,.]*[kMG]?|\?)\s*\[")
-_OPEN_COUNT = re.compile(r"(?:^|\s)(\d+)it \[")
+_OPEN_COUNT = re.compile(r"(?:^|\s)(\d{1,18})it \[")
 _SCALE = {"k": 1e3, "M": 1e6, "G": 1e9}
 MAX_BAR_CHARS = 4000
 MAX_BARS = 64

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from registry.ingest import numbers
-from registry.ingest.counters import running_step
+from registry.ingest.counters import running_step, whole_step
 from registry.ingest.records import Line, Record, State, Total, Values
 
 MAX_GRAMMAR_CHARS = 8192
@@ -84,23 +84,16 @@ def _records(state: State, name: str, grammar: Grammar, found: re.Match[str], li
 
 def _count(state: State, name: str, grammar: Grammar, groups: dict[str, str], records: list[Record]) -> None:
     """Keep the step that the line names; a step that begins anew each epoch is made to run on."""
-    step, epoch, total = (
-        numbers.to_number(groups[key]) if key in groups else None for key in ("step", "epoch", "total")
-    )
+    step, epoch, total = (whole_step(numbers.to_number(groups.get(key, ""))) for key in ("step", "epoch", "total"))
     if step is None and epoch is None:
         return
-    whole_epoch = None if epoch is None else int(epoch)
-    if step is None:
-        state["step"] = whole_epoch
-    elif epoch is None:
-        state["step"] = int(step)
+    if step is None or epoch is None:
+        state["step"] = epoch if step is None else step
     else:
-        state["step"] = running_step(
-            state, f"line:{name}", whole_epoch, int(step), None if total is None else int(total)
-        )
+        state["step"] = running_step(state, f"line:{name}", epoch, step, total)
     state["axis"] = grammar.axis
     if total is not None and (epoch is None or step is None):
-        records.append(Total(int(total), grammar.axis))
+        records.append(Total(total, grammar.axis))
 
 
 def _values(grammar: Grammar, groups: dict[str, str]) -> dict[str, float]:

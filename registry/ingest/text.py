@@ -21,6 +21,7 @@ from registry.ingest.verdicts import speaks_of_training, verdict
 
 MAX_OBJECT_CHARS = 1 << 20
 MAX_GENERIC_CHARS = 8192
+MAX_FORMAT_CHARS = 65536
 MAX_WORDS_CHARS = 2000
 MAX_SAMPLES = 8
 _HEADER_REST = re.compile(
@@ -47,7 +48,7 @@ def feed(state: State, offset: int, raw: str, extra: tuple[LineFormat, ...] = ()
     line = Line(offset, raw, text, at, rank)
     if rank:
         return _other_rank(state, line)
-    for form in (*extra, *LINE_FORMATS) if extra else LINE_FORMATS:
+    for form in (*extra, *LINE_FORMATS) if len(text) <= MAX_FORMAT_CHARS else ():
         for hint in form.hints:
             if hint in text:
                 records = form.feed(state, line)

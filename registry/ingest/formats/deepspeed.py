@@ -7,11 +7,11 @@ from registry.ingest.counters import running_step
 from registry.ingest.grammar import LineFormat
 from registry.ingest.records import Line, Record, State, Values
 
-_STEP = re.compile(r"step=(\d+), skipped=(\d+), lr=\[([^\]]{0,400})\]")
-_TIMER = re.compile(r"epoch=\d+/micro_step=\d+/global_step=(\d+), ")
-_HEADER = re.compile(r"\*{3,} Evaluating (?:perplexity|reward), Epoch (\d+)/(\d+)")
+_STEP = re.compile(r"step=(\d{1,18}), skipped=(\d{1,18}), lr=\[([^\]]{0,400})\]")
+_TIMER = re.compile(r"epoch=\d+/micro_step=\d+/global_step=(\d{1,18}), ")
+_HEADER = re.compile(r"\*{3,} Evaluating (?:perplexity|reward), Epoch (\d{1,18})/(\d{1,18})")
 _EVALUATED = re.compile(r"\s*(ppl|loss|chosen_last_scores \(higher is better\)|acc \(higher is better\)): ")
-_RLHF = re.compile(r"epoch: (\d+) ?\| ?step: (\d+) ?\| ?ppo_ep: ?\d+ ?\|")
+_RLHF = re.compile(r"epoch: (\d{1,18}) ?\| ?step: (\d{1,18}) ?\| ?ppo_ep: ?\d+ ?\|")
 _REWARD = re.compile(r"average reward score: (\S+)")
 
 

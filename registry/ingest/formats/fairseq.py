@@ -8,9 +8,9 @@ from registry.ingest.records import Line, Record, State, Values
 
 _INNER = re.compile(r"epoch (\d{3,}):\s+\d+ / \d+ ")
 _SUMMARY = re.compile(
-    r"(?:^|\| )epoch (\d+) \| (?:(valid) on '([^']{1,80})' subset \| )?|^(train|valid) \| epoch (\d+) \| "
+    r"(?:^|\| )epoch (\d{1,18}) \| (?:(valid) on '([^']{1,80})' subset \| )?|^(train|valid) \| epoch (\d{1,18}) \| "
 )
-_COUNT = re.compile(r"\bnum_updates[= ](\d+)")
+_COUNT = re.compile(r"\bnum_updates[= ](\d{1,18})")
 
 
 def feed(state: State, line: Line) -> list[Record] | None:

@@ -7,13 +7,13 @@ MARIAN = compiled(
     [
         Grammar(
             hint=": Cost ",
-            line=r"Ep\. [\d.]+ : Up\. (?P<step>\d+) : Sen\. [\d,]+ : Cost (?P<Cost>[\d.]+)(?: \* [\d,]+)?"
+            line=r"Ep\. [\d.]+ : Up\. (?P<step>\d{1,18}) : Sen\. [\d,]+ : Cost (?P<Cost>[\d.]+)(?: \* [\d,]+)?"
             r"(?: @ [\d,]+ after [\d,]+)? : Time [\d.]+s : (?P<words_per_s>[\d.]+) words/s"
             r"(?: : gNorm (?P<gNorm>[\d.]+))?(?: : L\.r\. (?P<lr>[\d.eE+-]+))?",
         ),
         Grammar(
             hint="[valid] Ep.",
-            line=r"\[valid\] Ep\. [\d.]+ : Up\. (?P<step>\d+) : (?P<name>[\w-]+) : (?P<value>[\d.]+)",
+            line=r"\[valid\] Ep\. [\d.]+ : Up\. (?P<step>\d{1,18}) : (?P<name>[\w-]+) : (?P<value>[\d.]+)",
             prefix="valid/",
         ),
     ],
@@ -27,12 +27,14 @@ ESPNET = compiled(
     [
         Grammar(
             hint="epoch results: [train]",
-            line=r"(?P<epoch>\d+)epoch results: \[train\] ",
+            line=r"(?P<epoch>\d{1,18})epoch results: \[train\] ",
             rest="pairs",
             prefix="train/",
             axis="epoch",
         ),
-        Grammar(hint="epoch:train:", line=r"(?P<epoch>\d+)epoch:train:\d+-(?P<step>\d+)batch: ", rest="pairs"),
+        Grammar(
+            hint="epoch:train:", line=r"(?P<epoch>\d{1,18})epoch:train:\d+-(?P<step>\d{1,18})batch: ", rest="pairs"
+        ),
     ],
     files="train.log",
     example="[host] 2023-01-01 10:00:00 (trainer:737) INFO: 1epoch:train:1-50batch: iter_time=0.1, loss=52.1, acc=0.3",
@@ -43,7 +45,7 @@ DARKNET = compiled(
     [
         Grammar(
             hint=" avg",
-            line=r"^\s*(?P<step>\d+): (?P<loss>[\d.]+|-?nan), (?P<avg_loss>[\d.]+|-?nan) avg(?: loss)?, "
+            line=r"^\s*(?P<step>\d{1,18}): (?P<loss>[\d.]+|-?nan), (?P<avg_loss>[\d.]+|-?nan) avg(?: loss)?, "
             r"(?P<rate>[\d.]+) rate,",
         )
     ],

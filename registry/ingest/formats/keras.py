@@ -6,8 +6,8 @@ from registry.ingest import numbers
 from registry.ingest.grammar import LineFormat
 from registry.ingest.records import Line, Record, State, Total, Values
 
-_HEADER = re.compile(r"\s*Epoch (\d+)/(\d+)\s*")
-_BAR = re.compile(r"\s*(\d+)/(\d+|Unknown)\s+[\[━─ ]")
+_HEADER = re.compile(r"\s*Epoch (\d{1,18})/(\d{1,18})\s*")
+_BAR = re.compile(r"\s*(\d{1,18})/(\d{1,18}|Unknown)\s+[\[━─ ]")
 _VALUES = re.compile(r" - (?=[A-Za-z_][\w ]{0,60}: )")
 _PLAIN = re.compile(r"\s*(?:\d+/\d+ - )?\d+s - (?=[A-Za-z_]\w{0,60}: )")
 

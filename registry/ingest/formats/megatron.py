@@ -7,17 +7,21 @@ FORMAT = compiled(
     [
         Grammar(
             hint="validation loss at",
-            line=r"validation loss at iteration (?P<step>\d+)[^|]{0,80}\|",
+            line=r"validation loss at iteration (?P<step>\d{1,18})[^|]{0,80}\|",
             rest="pairs",
             prefix="val/",
         ),
         Grammar(
             hint="validation results at",
-            line=r"validation results at iteration (?P<step>\d+)[^|]{0,80}\|",
+            line=r"validation results at iteration (?P<step>\d{1,18})[^|]{0,80}\|",
             rest="pairs",
             prefix="val/",
         ),
-        Grammar(hint="iteration ", line=r"(?:^|[|\]\s])iteration\s+(?P<step>\d+)/\s*(?P<total>\d+)\s*\|", rest="pairs"),
+        Grammar(
+            hint="iteration ",
+            line=r"(?:^|[|\]\s])iteration\s+(?P<step>\d{1,18})/\s*(?P<total>\d{1,18})\s*\|",
+            rest="pairs",
+        ),
     ],
     files="*.log",
     example=" iteration      100/  500000 | consumed samples:  25600 | learning rate: 1.5E-04 | lm loss: 7.12E+00 |",

@@ -7,17 +7,18 @@ FORMAT = compiled(
     [
         Grammar(
             hint="Train: ",
-            line=r"\bTrain: (?P<epoch>\d+) \[\s*(?P<step>\d+)/\s*(?P<total>\d+)\s*\(\s*\d+%\)\]",
+            line=r"\bTrain: (?P<epoch>\d{1,18}) \[\s*(?P<step>\d{1,18})/\s*(?P<total>\d{1,18})\s*\(\s*\d+%\)\]",
             rest="pairs",
         ),
         Grammar(
             hint="Train: [",
-            line=r"\bTrain: \[(?P<epoch>\d+)/\d+\]\[\s*(?P<step>\d+)/\s*(?P<total>\d+)\]",
+            line=r"\bTrain: \[(?P<epoch>\d{1,18})/\d+\]\[\s*(?P<step>\d{1,18})/\s*(?P<total>\d{1,18})\]",
             rest="words",
         ),
         Grammar(
             hint="Epoch: [",
-            line=r"\bEpoch: \[(?P<epoch>\d+)\]\s*\[\s*(?P<step>\d+)/\s*(?P<total>\d+)\](?=\s+[A-Z]\w* +\d)",
+            line=r"\bEpoch: \[(?P<epoch>\d{1,18})\]\s*\[\s*(?P<step>\d{1,18})/\s*(?P<total>\d{1,18})\]"
+            r"(?=\s+[A-Z]\w* +\d)",
             rest="words",
         ),
         Grammar(

@@ -6,7 +6,7 @@ from registry.ingest.grammar import LineFormat
 from registry.ingest.numbers import to_number
 from registry.ingest.records import Line, Record, State, Total, Values
 
-_HEADER = re.compile(r"\[step=(\d+)(?:/(\d+))?(?:,epoch=\d+)?\]")
+_HEADER = re.compile(r"\[step=(\d{1,18})(?:/(\d{1,18}))?(?:,epoch=\d+)?\]")
 _VALUE = re.compile(r" {4}([^\s=][^=]{0,200}?)=(\S{1,40})")
 
 

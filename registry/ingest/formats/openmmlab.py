@@ -7,7 +7,7 @@ FORMAT = compiled(
     [
         Grammar(
             hint="Epoch(val)",
-            line=r"Epoch\(val\)\s*\[(?P<epoch>\d+)\]\s*\[\s*\d+(?:/\d+)?\]",
+            line=r"Epoch\(val\)\s*\[(?P<epoch>\d{1,18})\]\s*\[\s*\d+(?:/\d+)?\]",
             rest="pairs",
             prefix="val/",
             axis="epoch",
@@ -15,12 +15,12 @@ FORMAT = compiled(
         Grammar(hint="Iter(val)", line=r"Iter\(val\)\s*\[\s*\d+(?:/\d+)?\]", rest="pairs", prefix="val/"),
         Grammar(
             hint="Epoch",
-            line=r"\bEpoch(?:\(train\))?\s*\[(?P<epoch>\d+)\]\s*\[\s*(?P<step>\d+)/(?P<total>\d+)\](?=\s+\S*lr)",
+            line=r"\bEpoch(?:\(train\))?\s*\[(?P<epoch>\d{1,18})\]\s*\[\s*(?P<step>\d{1,18})/(?P<total>\d{1,18})\](?=\s+\S*lr)",
             rest="pairs",
         ),
         Grammar(
             hint="Iter",
-            line=r"\bIter(?:\(train\))?\s*\[\s*(?P<step>\d+)/(?P<total>\d+)\](?=\s+\S*lr)",
+            line=r"\bIter(?:\(train\))?\s*\[\s*(?P<step>\d{1,18})/(?P<total>\d{1,18})\](?=\s+\S*lr)",
             rest="pairs",
         ),
     ],

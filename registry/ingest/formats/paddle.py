@@ -5,7 +5,11 @@ from registry.ingest.grammar import Grammar, compiled
 FORMAT = compiled(
     "paddleseg",
     [
-        Grammar(hint="[TRAIN]", line=r"\[TRAIN\] epoch[:=] ?\d+, iter[:=] ?(?P<step>\d+)/(?P<total>\d+)", rest="pairs"),
+        Grammar(
+            hint="[TRAIN]",
+            line=r"\[TRAIN\] epoch[:=] ?\d+, iter[:=] ?(?P<step>\d{1,18})/(?P<total>\d{1,18})",
+            rest="pairs",
+        ),
         Grammar(hint="[EVAL]", line=r"\[EVAL\] #Images[:=] ?\d+,?", rest="pairs", prefix="val/"),
     ],
     files="workerlog.N, trainer-N.log",

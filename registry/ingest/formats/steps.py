@@ -5,8 +5,8 @@ import re
 from registry.ingest.grammar import LineFormat
 from registry.ingest.records import Line, Record, State, Total, Values
 
-_LINE = re.compile(r"\s*step:\s*(\d+)/(\d+) ")
-_PAIR = re.compile(r"([A-Za-z_][\w/.-]*):([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?:ms|s|%)?(?=\s|$)")
+_LINE = re.compile(r"\s*step:\s*(\d{1,18})/(\d{1,18}) ")
+_PAIR = re.compile(r"(?<!\S)([A-Za-z_][\w/.-]{0,80}):([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?:ms|s|%)?(?=\s|$)")
 
 
 def feed(state: State, line: Line) -> list[Record] | None:

@@ -13,6 +13,7 @@ from registry.ingest.objects import EVAL_MODES, MODE_KEYS, NEVER, TRAIN_MODES, e
 from registry.ingest.records import Record, State, Values
 
 MAX_COLUMNS = 5000
+MAX_ROW_CHARS = 1 << 18
 MAX_CELL_CHARS = 200
 MAX_HELD_ROWS = 3
 _NAME_COLUMNS = frozenset({"metric", "name", "tag", "key", "metric_name"})
@@ -41,7 +42,9 @@ def sniff(head: str) -> str | None:
 
 
 def split_row(line: str, delimiter: str) -> list[str]:
-    """Return the cells of one row, without the spaces and quotes around them."""
+    """Return the cells of one row, without the spaces and quotes around them; none of a row that is too long."""
+    if len(line) > MAX_ROW_CHARS:
+        return []
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:

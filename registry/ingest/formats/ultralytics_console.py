@@ -9,7 +9,7 @@ from registry.ingest.records import Line, Record, State, Values
 _HEADER = re.compile(
     r"\s*Epoch\s+(?:GPU_mem|gpu_mem)\s+(.+?)\s+(?:Instances|labels|targets)\s+(?:Size|img_size)\s*", re.IGNORECASE
 )
-_ROW = re.compile(r"\s*(\d+)/(\d+)\s+[\d.]+[GMK]?\s+((?:[-+.\dnaife]+\s+){1,12})\d+\s+\d+: 100%")
+_ROW = re.compile(r"\s*(\d{1,18})/(\d{1,18})\s+[\d.]+[GMK]?\s+((?:[-+.\dnaife]+\s+){1,12})\d+\s+\d+: 100%")
 _ALL = re.compile(r"\s*all\s+\d+\s+\d+\s+((?:[-+.\dnaife]+\s*){4,12})")
 _EVAL = ("metrics/precision(B)", "metrics/recall(B)", "metrics/mAP50(B)", "metrics/mAP50-95(B)")
 _MASK = ("metrics/precision(M)", "metrics/recall(M)", "metrics/mAP50(M)", "metrics/mAP50-95(M)")
