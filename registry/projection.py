@@ -4,10 +4,11 @@ the transaction in which its reader moves the cursor.
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
@@ -33,6 +34,7 @@ from registry.tables import (
 )
 
 MEASURED = "measured"
+MAX_HELD_POINTS = 200_000
 
 _INSERT_POINT = "INSERT INTO metric_point (series_id, seq, step, value, elapsed_ms, segment) VALUES (?, ?, ?, ?, ?, ?)"
 _COPY_POINT = "COPY metric_point (series_id, seq, step, value, elapsed_ms, segment) FROM STDIN"
@@ -70,6 +72,13 @@ class _Series:
         """Return the summary that a row holds."""
         assert row.id is not None
         return cls(row.id, *(getattr(row, name) for name in _SUMMARY_COLUMNS))
+
+    def take_non_finite(self, value: float, step: int | None) -> float | None:
+        """Count a NaN or an infinity; returns what SQLite can keep of it (NaN is NULL there)."""
+        if self.non_finite == 0:
+            self.non_finite_step = step
+        self.non_finite += 1
+        return None if math.isnan(value) else value
 
     def summary(self) -> dict[str, Any]:
         """Return the values of the row's summary columns, and its id; NaN is stored as NULL."""
@@ -124,20 +133,16 @@ class Projector:
 
     def apply(self, run_id: str, batch: Iterable[events.AnyEvent]) -> int:
         """Apply events of one run in their order; returns how many metric points they held."""
-        before = len(self._points)
         n_points = 0
         self.touched.add(run_id)
-        is_metrics, take_metrics = events.Metrics, self._metrics
-        for event in batch:
-            if type(event) is is_metrics:
-                take_metrics(run_id, event)
-                if len(self._points) >= 200_000:
-                    n_points += len(self._points) - before
-                    self._flush_points()
-                    before = 0
+        for kind, some in groupby(batch, key=type):
+            if kind is events.Metrics:
+                n_points += self._metrics(run_id, cast(Iterator[events.Metrics], some))
             else:
-                getattr(self, f"_on_{type(event).__name__.lower()}")(run_id, event)
-        return n_points + len(self._points) - before
+                on = getattr(self, f"_on_{kind.__name__.lower()}")
+                for event in some:
+                    on(run_id, event)
+        return n_points
 
     def flush(self) -> None:
         """Write what is still held back, and judge the gates of the runs that changed."""
@@ -158,46 +163,53 @@ class Projector:
 
     # --- metrics, the hot path
 
-    def _metrics(self, run_id: str, event: events.Metrics, *, evaluated: bool = False) -> None:
-        run = self._live(run_id)
-        series_of = self._series.get(run_id)
+    def _metrics(self, run_id: str, batch: Iterable[events.Metrics], *, evaluated: bool = False) -> int:
+        """Take metric events of one run in their order; returns how many points they held.
+
+        The hot path: what does not change from event to event is looked up once.
+        """
+        run, points, series_of = self._live(run_id), self._points, self._series.get(run_id)
         if series_of is None:
             series_of = self._load_series(run_id)
-        at, step, basis = event.at, event.s, event.b
-        elapsed_ms = int((at - (run.started_at or at)) * 1000.0)
-        points = self._points
-        for name, wire in event.v.items():
-            series = series_of.get((name, basis))
-            if series is None:
-                series = self._find_series(run_id, name, basis)
-            value = events.NON_FINITE.get(wire, math.nan) if isinstance(wire, str) else wire
-            count = series.count
-            if step is not None:
-                if series.segment == run.segment:
-                    if series.last_step is not None and step < series.last_step and not evaluated:
-                        self._new_segment(run, at, "restart", name, series.last_step, step)
-                        series.segment = run.segment
+        started_at, segment, latest, n_points = run.started_at, run.segment, 0.0, -len(points)
+        for event in batch:
+            at, step, basis = event.at, event.s, event.b
+            elapsed_ms = int((at - (started_at or at)) * 1000.0)
+            if at > latest:
+                latest = at
+            for name, wire in event.v.items():
+                series = series_of.get((name, basis))
+                if series is None:
+                    series = self._find_series(run_id, name, basis)
+                value = events.NON_FINITE.get(wire, math.nan) if isinstance(wire, str) else wire
+                count, last_step, is_newest = series.count, series.last_step, True
+                if step is not None:
+                    if last_step is not None and step < last_step:
+                        is_newest = not evaluated
+                        if is_newest and series.segment == segment:
+                            self._new_segment(run, at, "restart", name, last_step, step)
+                            segment = run.segment
+                    series.segment = segment
+                if value - value == 0.0:
+                    stored: float | None = value
+                    if series.min_value is None or value < series.min_value:
+                        series.min_value, series.min_step = value, step
+                    if series.max_value is None or value > series.max_value:
+                        series.max_value, series.max_step = value, step
                 else:
-                    series.segment = run.segment
-            if value - value == 0.0:
-                stored: float | None = value
-                if series.min_value is None or value < series.min_value:
-                    series.min_value, series.min_step = value, step
-                if series.max_value is None or value > series.max_value:
-                    series.max_value, series.max_step = value, step
-            else:
-                if series.non_finite == 0:
-                    series.non_finite_step = step
-                series.non_finite += 1
-                stored = None if value != value else value
-            if count == 0:
-                series.first_step, series.first_value = step, value
-            if not (evaluated and step is not None and series.last_step is not None and step < series.last_step):
-                series.last_step, series.last_value, series.last_at = step, value, at
-            points.append((series.id, count, step, stored, elapsed_ms, series.segment))
-            series.count = count + 1
-            series.changed = True
-        run.beat(at)
+                    stored = series.take_non_finite(value, step)
+                if count == 0:
+                    series.first_step, series.first_value = step, value
+                if is_newest:
+                    series.last_step, series.last_value, series.last_at = step, value, at
+                points.append((series.id, count, step, stored, elapsed_ms, series.segment))
+                series.count = count + 1
+                series.changed = True
+            if len(points) >= MAX_HELD_POINTS:
+                n_points += len(points)
+                self._flush_points()
+        run.beat(latest)
+        return n_points + len(points)
 
     def _flush_points(self) -> None:
         if self._points:
@@ -404,7 +416,7 @@ class Projector:
             if event.suite:
                 self._calibrated.add(event.suite)
         else:
-            self._metrics(run_id, events.Metrics(at=event.at, v=event.metrics, s=step, b=event.basis), evaluated=True)
+            self._metrics(run_id, [events.Metrics(at=event.at, v=event.metrics, s=step, b=event.basis)], evaluated=True)
 
     def _on_usedataset(self, run_id: str, event: events.UseDataset) -> None:
         self._run(run_id)
