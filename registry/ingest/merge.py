@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from registry.ingest.jsontext import printable
+
 CHECKED_ENOUGH = 200
+MAX_NAME_CHARS = 300
 MIN_DISJOINT = 3
 _WEAK = {"final": 0, "bar": 1}
 
@@ -83,13 +86,13 @@ class Roles:
         key = name if axis in ("step", "epoch") else f"{axis}:{name}"
         known = self.table[path].get(key)
         if known is None:
-            known = self.table[path][key] = self._decide(path, name, axis)
+            known = self.table[path][key] = self._decide(path, printable(name)[:MAX_NAME_CHARS], axis)
             self._by_name[canonical(known.target)].append((path, known))
         if known.axis == axis or known.kind in ("echo", "drop"):
             return known
         other = f"{axis}:{name}"
         if other not in self.table[path]:
-            self.table[path][other] = Role("as", axis, f"{axis}/{name}")
+            self.table[path][other] = Role("as", axis, f"{axis}/{printable(name)[:MAX_NAME_CHARS]}")
         return self.table[path][other]
 
     def _decide(self, path: str, name: str, axis: str) -> Role:

@@ -26,7 +26,8 @@ from registry.ingest.formats.files import FILE_FORMATS, TEXT, read_text, trust_o
 from registry.ingest.grammar import LineFormat
 from registry.ingest.group import Candidate, Source, family_of
 from registry.ingest.identify import BINARY, HEAD_BYTES, identify
-from registry.ingest.merge import Holder, Roles
+from registry.ingest.jsontext import printable
+from registry.ingest.merge import MAX_NAME_CHARS, Holder, Roles
 from registry.ingest.records import Identity, Inputs, Pointer, Record, Remark, State, Values
 from registry.ingest.replay import Stored, unseen
 from registry.ingest.runs import run_id_of
@@ -249,7 +250,7 @@ class Reading:
                 if file.source.rank == 0 and (values := self._by_role(file, record)):
                     routed.append(Values(record.offset, values, record.step, record.at, record.axis))
             elif type(record) is Inputs:
-                file.facts.setdefault("inputs", {}).update(record.values)
+                file.facts.setdefault("inputs", {}).update(_plain(record.values))
             elif type(record) is Identity:
                 file.facts["identity"] = {
                     key: value for key in record.__struct_fields__ if (value := getattr(record, key))
@@ -538,6 +539,14 @@ class Reading:
         for step, value in rows:
             found.setdefault(step, []).append(value)
         return found, series[1]
+
+
+def _plain(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as the record can hold them."""
+    return {
+        printable(str(key))[:MAX_NAME_CHARS]: printable(value) if isinstance(value, str) else value
+        for key, value in inputs.items()
+    }
 
 
 def _seems_torn(tail: bytes, recent: str) -> bool:

@@ -4,13 +4,10 @@
 """
 
 import ast
-import json
 import re
 from typing import Any
 
-import msgspec
-
-from registry.ingest import bars, gate, numbers
+from registry.ingest import bars, gate, jsontext, numbers
 from registry.ingest.counters import STEP_KEYS, counters, running_step
 from registry.ingest.formats import LINE_FORMATS
 from registry.ingest.grammar import LineFormat
@@ -111,13 +108,8 @@ def decode_object(text: str) -> tuple[dict[Any, Any], str] | None:
 
 def _decode_json(body: str) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        if "NaN" not in body and "Infinity" not in body:
-            return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return jsontext.loads(body)
+    except ValueError:
         return None
 
 
@@ -138,7 +130,7 @@ def _decode_literal(body: str) -> Any:
 def _object(state: State, line: Line, found: dict[Any, Any], words: str) -> list[Record]:
     inner = next((found[key] for key in ("log", "message", "msg", "text") if isinstance(found.get(key), str)), None)
     if inner is not None and not any(str(key).lower() in STEP_KEYS for key in found):
-        return feed(state, line.offset, inner.rstrip("\n")) if not inner.lstrip().startswith("{") else []
+        return feed(state, line.offset, jsontext.printable(inner)) if not inner.lstrip().startswith("{") else []
     is_trainer = _is_trainer(found)
     values, others = object_values(state, found, line.offset, line.at, epoch_counts=not is_trainer)
     if is_trainer:

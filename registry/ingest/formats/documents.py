@@ -3,14 +3,11 @@
 A document that does not parse (it is being written) is left until it does.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from registry.ingest import decode
+from registry.ingest import decode, jsontext
 from registry.ingest.records import Record, State
 
 MAX_DOCUMENT_BYTES = 64 << 20
@@ -34,11 +31,7 @@ class DocumentFormat:
 def decode_document(buffer: bytes) -> Any:
     """Return the decoded JSON document; bare NaN and Infinity are allowed. Raises ValueError for anything else."""
     encoding = decode.encoding_of(buffer[:4096])
-    text = buffer.decode(encoding, "strict").lstrip("\ufeff")
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        return json.loads(text)
+    return jsontext.loads(buffer.decode(encoding, "strict").lstrip("\ufeff"))
 
 
 def reader(kinds: tuple[DocumentFormat, ...]) -> Callable[..., tuple[list[Record], int]]:
@@ -49,7 +42,7 @@ def reader(kinds: tuple[DocumentFormat, ...]) -> Callable[..., tuple[list[Record
             return [], 0
         try:
             document = decode_document(buffer)
-        except (ValueError, RecursionError, msgspec.MsgspecError):
+        except ValueError:
             state["reason"] = "no complete JSON document"
             return [], 0
         state.pop("reason", None)

@@ -1,11 +1,9 @@
 """MLPerf's `:::MLLOG {…}` lines: points in time are parameters, or metrics where their metadata counts."""
 
-import json
 import re
 from typing import Any
 
-import msgspec
-
+from registry.ingest import jsontext
 from registry.ingest.counters import whole_step
 from registry.ingest.grammar import LineFormat
 from registry.ingest.numbers import as_metric
@@ -42,12 +40,9 @@ def feed(state: State, line: Line) -> list[Record] | None:
 
 def _decode(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return None
+        return jsontext.loads(text)
+    except ValueError:
+        return None
 
 
 def _point(state: State, line: Line, key: str, value: Any, metadata: dict[str, Any], at: float | None) -> list[Record]:

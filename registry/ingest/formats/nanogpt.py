@@ -9,7 +9,7 @@ from registry.ingest.records import Line, Record, State, Total, Values
 _NANO = re.compile(r"(?:step|iter) (\d{1,18}): (?=(?:train )?loss )")
 _LLMC = re.compile(r"step\s+(\d{1,18})/(\d{1,18}) \| (?=(?:train )?loss )")
 _SHORT = re.compile(r"s:(\d{1,18}) (?=(?:tel|trl|eval|eql):)")
-_SHORT_PAIR = re.compile(r"(tel|trl|eval|lr|norm):([-+.\deE]+|nan|inf)")
+_SHORT_PAIR = re.compile(r"(tel|trl|eval|lr|norm):([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?=\s|$)")
 _LONE = re.compile(r"\s*(val loss|test loss|HellaSwag)[: ]\s*(?:\d+/\d+ = )?(\S+)\s*")
 _SHORT_NAMES = {"trl": "train_loss", "tel": "val_loss", "eval": "hellaswag"}
 _WORDS = re.compile(r"([A-Za-z][A-Za-z_ ]{0,30}?) ([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))(?=[\s,%m(|)]|$)")

@@ -4,10 +4,10 @@ Layout: a header of 7 bytes, then blocks of 32 KiB from the start of the file. A
 first, middle, last) and payload; a record that does not fit goes on in the next block.
 """
 
-import json
 import zlib
 from typing import Any
 
+from registry.ingest import jsontext
 from registry.ingest.fileformat import FileFormat
 from registry.ingest.formats.parameters import flatten
 from registry.ingest.numbers import as_metric
@@ -116,7 +116,7 @@ def _items(message: bytes, number_of_items: int) -> dict[str, Any]:
                 text = as_text(part)
         name = ".".join(nested) or key
         if name and text:
-            found[name] = json.loads(text)
+            found[name] = jsontext.loads(text)
     return found
 
 
