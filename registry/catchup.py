@@ -37,30 +37,31 @@ def catch_up(db: Database, *, mark_dead: bool = True) -> int:
 def unread_journals(db: Database, extra: Iterable[Path] = ()) -> list[Path]:
     """Return the journals (below `runs/`, read before, or `extra`) that are longer than what was read of them."""
     with db.read() as session:
-        cursors = {row.path: row for row in session.exec(select(JournalCursor))}
-    paths = {stored_path(db, path): path for path in (*_journals_below(db.runs), *extra)}
-    for stored in cursors:
-        paths.setdefault(stored, db.root / stored)
-    unread = []
-    for stored, path in sorted(paths.items()):
-        cursor = cursors.get(stored)
+        offsets = dict(session.exec(select(JournalCursor.path, JournalCursor.offset)).all())
+    found = dict.fromkeys((*_journals_below(db), *(stored_path(db, path) for path in extra)), 0)
+    found.update(offsets)
+    root, unread = str(db.root), []
+    for stored in sorted(found):
+        path = os.path.join(root, stored)  # noqa: PTH118 (strings: ten times as fast, and there may be ten thousand)
         try:
             size = os.stat(path).st_size
         except OSError:
             continue
-        if size != (cursor.offset if cursor else 0):
-            unread.append(path)
+        if size != found[stored]:
+            unread.append(Path(path))
     return unread
 
 
-def _journals_below(runs: Path) -> Iterator[Path]:
+def _journals_below(db: Database) -> Iterator[str]:
+    """The journals of the run folders, as they stand in the record; strings, for there may be ten thousand."""
+    below = f"{stored_path(db, db.runs)}/"
     try:
-        with os.scandir(runs) as entries:
-            folders = [entry.path for entry in entries]
+        with os.scandir(db.runs) as entries:
+            names = [entry.name for entry in entries]
     except OSError:
         return
-    for folder in folders:
-        yield Path(folder, places.JOURNAL_NAME)
+    for name in names:
+        yield f"{below}{name}/{places.JOURNAL_NAME}"
 
 
 def stored_path(db: Database, path: Path) -> str:
