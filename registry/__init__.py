@@ -15,10 +15,11 @@ if TYPE_CHECKING:
         UsageError,
     )
     from registry.record import Registry, open
-    from registry.run import Run, init
+    from registry.run import Run
+    from registry.starting import init
 
 _HOME = {
-    "init": "registry.run",
+    "init": "registry.starting",
     "Run": "registry.run",
     "open": "registry.record",
     "Registry": "registry.record",

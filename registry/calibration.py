@@ -18,7 +18,7 @@ from registry.database import Database
 from registry.errors import HoldfastError, NotFoundError, UsageError
 from registry.gate_facts import refresh_suite, subject_scores
 from registry.gates import Facts, Suite, judge, load_suite_text, parse_suite, shipped_suites
-from registry.run import describe_start, new_run_id, start_run
+from registry.starting import describe_start, new_run_id, start_run
 from registry.tables import GateSuite, RunSuite
 
 EXPERIMENT = "calibration"

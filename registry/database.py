@@ -187,9 +187,12 @@ class Database:
                 f"{self.shown} has the old schema {revision} and cannot be written",
                 hint="copy it first",
             )
-        from registry.migrations.upgrade import upgrade
+        from registry.migrations.upgrade import keep_before_upgrade, upgrade
 
-        upgrade(self, revision)
+        if self.is_sqlite:
+            keep_before_upgrade(self.path, revision)
+        with self.write() as session:
+            upgrade(session.connection())
 
     # --- reading and writing
 

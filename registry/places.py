@@ -1,7 +1,10 @@
 """Where things are: the registry's address, its root folder, the journals. Standard library only, so it is quick."""
 
 import os
+import re
 from pathlib import Path
+
+from registry.errors import UsageError
 
 DATABASE_NAME = "runs.db"
 JOURNAL_NAME = "journal.jsonl"
@@ -44,3 +47,16 @@ def root_folder(url: str) -> Path:
 def runs_folder(url: str) -> Path:
     """Return the folder in which each run has its own folder with a journal."""
     return root_folder(url) / "runs"
+
+
+def folder_name(name: str, run_id: str) -> str:
+    """Return the name of a run's folder: what the file system takes of the run's name, and the id."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")[:80] or "run"
+    return f"{safe}-{run_id}"
+
+
+def find_run_folder(runs: Path, run_id: str) -> Path | None:
+    """Return the folder of the run with this id below `runs`, or None."""
+    if not re.fullmatch(r"[0-9a-z]{4,32}", run_id):
+        raise UsageError(f"not a run id: {run_id!r}", hint="an id is hexadecimal digits, as `registry ls` shows them")
+    return next((path for path in sorted(runs.glob(f"*-{run_id}")) if path.is_dir()), None)

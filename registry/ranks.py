@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from registry import events, hosts, journal, places
-from registry.run import Run, find_run_folder
+from registry.run import Run
 
 MACHINE_PREFIX = "system/"
 FOLDER_WAIT_S = 10.0
@@ -59,7 +59,7 @@ class RankRun(Run):
         """The run's folder, once rank 0 has written the start. Raises FileNotFoundError when it does not come."""
         deadline = time.monotonic() + FOLDER_WAIT_S
         while True:
-            found = find_run_folder(places.runs_folder(self._address), self.id)
+            found = places.find_run_folder(places.runs_folder(self._address), self.id)
             if found is not None and _has_begun(found / places.JOURNAL_NAME):
                 return found
             if time.monotonic() > deadline:

@@ -10,7 +10,8 @@ from registry.catchup import catch_up
 from registry.database import Database
 from registry.gate_facts import verdicts_for
 from registry.gates import parse_suite
-from registry.run import Run, describe_start, new_run_id, start_run
+from registry.run import Run
+from registry.starting import describe_start, new_run_id, start_run
 from registry.stages import Attempt, Attempted, filled, follow, stage_verdicts
 from registry.tables import RunRow
 from registry.wrapper import Declared, run_command

@@ -21,7 +21,7 @@ from registry.database import Database
 from registry.datasets import CHECKS, PERSON, as_registered, checks_details, find_dataset, set_state
 from registry.errors import CheckFailedError, UsageError
 from registry.hashing import stat_token
-from registry.run import describe_start, new_run_id, start_run
+from registry.starting import describe_start, new_run_id, start_run
 from registry.tables import Dataset, DatasetCheck, DatasetFile
 
 EXPERIMENT = "datasets"

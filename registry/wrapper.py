@@ -21,7 +21,8 @@ from typing import BinaryIO
 
 from registry import events, places
 from registry.errors import HoldfastError, NotFoundError, UsageError
-from registry.run import Run, describe_start, new_run_id, start_run
+from registry.run import Run
+from registry.starting import describe_start, new_run_id, start_run
 
 _FORWARDED = {
     signal.SIGINT,

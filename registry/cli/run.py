@@ -64,7 +64,7 @@ def run(
 
     from registry import places
     from registry.data_policy import require_usable
-    from registry.run import load_suite
+    from registry.starting import load_suite
     from registry.wrapper import Declared
 
     options = context()

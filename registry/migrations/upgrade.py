@@ -3,13 +3,10 @@
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
-
-if TYPE_CHECKING:
-    from registry.database import Database
+from sqlalchemy import Connection
 
 
 def alembic_config() -> Config:
@@ -19,19 +16,17 @@ def alembic_config() -> Config:
     return config
 
 
-def upgrade(database: "Database", revision: str) -> None:
-    """Migrate `database` from `revision` to HEAD; a SQLite file is kept as `runs.db.schema-REVISION` first."""
-    if database.is_sqlite:
-        _snapshot(database.path, database.path.with_name(f"{database.path.name}.schema-{revision}"))
+def upgrade(connection: Connection) -> None:
+    """Migrate the registry behind `connection` to HEAD, inside the caller's transaction."""
     config = alembic_config()
-    with database.write() as session:
-        config.attributes["connection"] = session.connection()
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
-def _snapshot(source: Path, target: Path) -> None:
+def keep_before_upgrade(path: Path, revision: str) -> None:
+    """Keep a SQLite registry as it is, beside itself, as `runs.db.schema-REVISION`."""
     with (
-        contextlib.closing(sqlite3.connect(source)) as old,
-        contextlib.closing(sqlite3.connect(target)) as new,
+        contextlib.closing(sqlite3.connect(path)) as old,
+        contextlib.closing(sqlite3.connect(path.with_name(f"{path.name}.schema-{revision}"))) as new,
     ):
         old.backup(new)
