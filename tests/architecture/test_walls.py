@@ -15,7 +15,6 @@ LARGE_WITH_A_REASON = {
     "registry/projection.py": "one method an event; the only way in",
     "registry/promotion.py": "the checks and the one transaction they guard",
     "registry/tables.py": "one class a table",
-    "registry/run.py": "init and Run: the whole of the writer's side on one page",
     "registry/filters.py": "one language: its words, its tree, its SQL",
     "registry/ingest/reading.py": "one file read on from its cursor, with every way it can have changed meanwhile",
     "registry/remotes/disk.py": "one protocol: put, read back, probe, on a disk",
