@@ -49,7 +49,7 @@ class RankRun(Run):
         self.root = places.root_folder(address)
         self.status = "running"
         self.rank = number
-        self._address = address
+        self.address = address
         self._inner = True
         self._step = -1
         self._artifacts: dict[str, str] = {}
@@ -59,7 +59,7 @@ class RankRun(Run):
         """The run's folder, once rank 0 has written the start. Raises FileNotFoundError when it does not come."""
         deadline = time.monotonic() + FOLDER_WAIT_S
         while True:
-            found = places.find_run_folder(places.runs_folder(self._address), self.id)
+            found = places.find_run_folder(places.runs_folder(self.address), self.id)
             if found is not None and _has_begun(found / places.JOURNAL_NAME):
                 return found
             if time.monotonic() > deadline:

@@ -30,7 +30,7 @@ class Run:
         self.name = start.name
         self.experiment = start.experiment
         self.folder = folder
-        self._address = address
+        self.address = address
         self.root = folder.parent.parent
         self.status = "running"
         self._inner = inner
@@ -206,7 +206,7 @@ class Run:
         name, at, version = reference.rpartition("@")
         if not (at and name and version):
             raise UsageError(f"data set {reference!r} names no version", hint="write NAME@VERSION")
-        known = require_usable(self._address, [reference], self.experiment, allow=allow)[reference]
+        known = require_usable(self.address, [reference], self.experiment, allow=allow)[reference]
         self._append(
             events.UseDataset(
                 at=time.time(),
