@@ -101,6 +101,12 @@ class Artifact(Event, tag="artifact"):
     metadata: dict[str, Any] = {}
 
 
+class Removed(Event, tag="removed"):
+    """The run's own program threw away a file that was recorded as an artifact: a rolling checkpoint, say."""
+
+    path: str
+
+
 class Evaluation(Event, tag="evaluation"):
     """Values that belong to one artifact (by digest), or to a named control or baseline when `subject` is set."""
 
@@ -154,7 +160,19 @@ class End(Event, tag="end"):
 
 
 AnyEvent = (
-    Start | Resume | Params | Metrics | Define | Artifact | Evaluation | UseDataset | Gates | Heartbeat | Note | End
+    Start
+    | Resume
+    | Params
+    | Metrics
+    | Define
+    | Artifact
+    | Removed
+    | Evaluation
+    | UseDataset
+    | Gates
+    | Heartbeat
+    | Note
+    | End
 )
 
 _encoder = msgspec.json.Encoder()

@@ -380,6 +380,14 @@ class Projector:
                 ArtifactBlob(artifact_id=artifact.id, path=file.path, digest=file.digest, size_bytes=file.size_bytes)
             )
 
+    def _on_removed(self, run_id: str, event: events.Removed) -> None:
+        self._run(run_id)
+        there = select(Artifact).where(
+            Artifact.run_id == run_id, Artifact.path == event.path, col(Artifact.superseded_at).is_(None)
+        )
+        for row in self._session.exec(there):
+            row.superseded_at = event.at
+
     def _on_evaluation(self, run_id: str, event: events.Evaluation) -> None:
         self._run(run_id)
         step = event.step

@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from registry.catchup import catch_up
+from registry.copy_along import CopyAlong
 from registry.database import Database
 from registry.gate_facts import verdicts_for
 from registry.gates import parse_suite
 from registry.run import Run
-from registry.starting import describe_start, new_run_id, start_run
 from registry.stages import Attempt, Attempted, filled, follow, stage_verdicts
+from registry.starting import describe_start, new_run_id, start_run
 from registry.tables import RunRow
 from registry.wrapper import Declared, run_command
 
@@ -20,7 +21,7 @@ PARAMS_VARIABLE = "REGISTRY_PARAMS"
 """Environment variable in which a stage's command finds its params, as JSON."""
 
 
-def run_staged(db: Database, declared: Declared) -> tuple[str, int]:
+def run_staged(db: Database, declared: Declared, tell: Callable[[str], None] = lambda words: None) -> tuple[str, int]:
     """Run a command stage by stage as its suite says; returns the parent's id and the exit code.
 
     `{param}` in the command is replaced by the attempt's value, and REGISTRY_PARAMS holds them all as JSON. The exit
@@ -31,6 +32,7 @@ def run_staged(db: Database, declared: Declared) -> tuple[str, int]:
     suite = parse_suite(declared.suite[1], declared.suite[0])
     parent = _open_parent(db, declared)
     codes: list[int] = []
+    copying: list[CopyAlong] = []
 
     def attempt(wanted: Attempt) -> Attempted:
         child = replace(
@@ -43,6 +45,7 @@ def run_staged(db: Database, declared: Declared) -> tuple[str, int]:
         with _environment(PARAMS_VARIABLE, json.dumps(child.params)):
             outcome = run_command(db.url, child)
         codes.append(outcome.exit_code)
+        copying.append(outcome.copying)
         catch_up(db)
         with db.read() as session:
             run = session.get(RunRow, outcome.run_id)
@@ -54,7 +57,11 @@ def run_staged(db: Database, declared: Declared) -> tuple[str, int]:
         _, decision = follow(suite, declared.params, attempt, parent.note)
         parent.finish("finished" if decision.passed else "failed", evidence=decision.reason)
     catch_up(db)
-    return parent.id, 0 if decision.passed else (codes[-1] if codes and codes[-1] else 1)
+    problems = [line for each in copying for line in each.finish(tell)]
+    for line in problems:
+        tell(line)
+    code = 0 if decision.passed else (codes[-1] if codes and codes[-1] else 1)
+    return parent.id, code or (1 if problems else 0)
 
 
 @contextmanager

@@ -190,9 +190,9 @@ _absolute = text("path LIKE '/%'")
 class Artifact(SQLModel, table=True):
     """A file or a tree that a run produced.
 
-    `superseded_at`: the run wrote other bytes to the same path later. `dropped_at`: the file was removed where it was
-    made, after its copies were proven. `discarded_reason`: a person said that it need not be kept. `copied_at`: when
-    all of its blobs first had a row in `copy` (those without are looked at one by one).
+    `superseded_at`: the run wrote other bytes to the same path later, or threw it away. `dropped_at`: the file was
+    removed where it was made, after its copies were proven. `discarded_reason`: a person said that it need not be kept.
+    `copied_at`: when all of its blobs first had a row in `copy` (those without are looked at one by one).
     """
 
     __table_args__ = (

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from registry import events, places
+from registry.copy_along import CopyAlong, require_remotes
 from registry.errors import HoldfastError, NotFoundError, UsageError
+from registry.hashing import stat_token
 from registry.run import Run
 from registry.starting import describe_start, new_run_id, start_run
 
@@ -36,6 +38,8 @@ _FORWARDED = {
 _WAITED = _FORWARDED | {signal.SIGCHLD, signal.SIGWINCH}
 _SENT_BY_KERNEL = 0x80
 _LOOK_INTERVAL_S = 0.5
+_STILL_S = 2.0
+"""A file that a glob names is taken for whole when it was the same for so long and nobody has it open for writing."""
 _BLOCK_BYTES = 1 << 16
 EVIDENCE_BYTES = 4_096
 
@@ -56,26 +60,32 @@ class Declared:
     parent: str | None = None
     roots: tuple[str, ...] = ()
     cost_per_hour: float | None = None
+    copy_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went: the run, the exit code to pass on, and what could not be kept of what was declared."""
+    """How it went: the run, the exit code to pass on, what could not be kept of what was declared, and the copying
+    that may still go on."""
 
     run_id: str
     exit_code: int
     problems: tuple[str, ...]
+    copying: CopyAlong = field(default_factory=CopyAlong)
 
 
 def run_command(address: str, declared: Declared) -> Outcome:
     """Run the command as a recorded run of the registry at `address` and return how it went.
 
-    Raises UsageError when there is no command, NotFoundError when it cannot be started (the run is recorded failed).
+    With `copy_to`, what the artifact globs name is recorded as soon as it holds still, and copied in the background.
+    Raises UsageError when there is no command, NotFoundError for a remote that is not known, or when the command
+    cannot be started (the run is recorded failed).
     """
     if not declared.command:
         raise UsageError("no command to run", hint="registry run -- python train.py")
     for pattern in declared.artifacts:
         split_role(pattern)
+    require_remotes(address, declared.copy_to)
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
     try:
         run = _open_run(address, declared)
@@ -145,14 +155,18 @@ def _supervise(run: Run, address: str, declared: Declared, old_mask: set[int | s
                 f"cannot start {declared.command[0]!r}: {error.strerror}", hint="is it installed, and on PATH?"
             ) from None
         pumps = streams.start(kept)
+        copying = CopyAlong(_absolute(address), run.id, declared.copy_to)
+        watch = CheckpointWatch(run, declared.artifacts) if declared.copy_to else None
         code = _wait(process, streams)
         for pump in pumps:
             pump.join()
+    if watch:
+        watch.finish()
     problems = keep_artifacts(run, declared.artifacts)
     status, evidence = _ending(code, run.folder / places.OUTPUT_NAME)
     run.finish(status, exit_code=code if code >= 0 else 128 - code, evidence=evidence)
     passed_on = code if code >= 0 else 128 - code
-    return Outcome(run.id, passed_on or (1 if problems else 0), tuple(problems))
+    return Outcome(run.id, passed_on or (1 if problems else 0), tuple(problems), copying)
 
 
 def _absolute(address: str) -> str:
@@ -313,3 +327,52 @@ def keep_artifacts(run: Run, patterns: Sequence[str]) -> list[str]:
     for problem in problems:
         run.note(problem, level="warning")
     return problems
+
+
+class CheckpointWatch:
+    """Records what globs name while the command goes on: each file or folder once it holds still."""
+
+    def __init__(self, run: Run, patterns: Sequence[str]) -> None:
+        self._run = run
+        self._patterns = patterns
+        self._seen: dict[Path, object] = {}
+        self._recorded: dict[Path, tuple[str, object]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop looking; what rolled out of a glob, for newer files that are there, needs no copy any more."""
+        self._over.set()
+        self._thread.join()
+        there = {pattern for path, (pattern, _) in self._recorded.items() if os.path.lexists(path)}
+        for path, (pattern, _) in self._recorded.items():
+            if pattern in there and not os.path.lexists(path):
+                self._run.log_removed(path)
+
+    def _work(self) -> None:
+        while not self._over.wait(_STILL_S):
+            for pattern in self._patterns:
+                role, wanted = split_role(pattern)
+                for path in map(Path, sorted(glob.glob(wanted, recursive=True))):
+                    self._look(path, role or role_of(path), pattern)
+
+    def _look(self, path: Path, role: str, pattern: str) -> None:
+        before, now = self._seen.get(path), _appearance(path)
+        self._seen[path] = now
+        if now is None or now != before or self._recorded.get(path) == (pattern, now):
+            return
+        try:
+            self._run.log_artifact(path, role)
+        except (HoldfastError, OSError):
+            return  # it is looked at again, and told at the end if it still cannot be kept
+        self._recorded[path] = (pattern, now)
+
+
+def _appearance(path: Path) -> object:
+    """Return what changes when a file, or any file of a folder, is written; None when it cannot be told."""
+    try:
+        files = [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]
+        return [(str(file), stat_token(file.lstat())) for file in files]
+    except OSError:
+        return None

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry import places
 from registry.cli.context import context
 from registry.cli.output import out
 from registry.clock import parse_duration
+from registry.copy_along import CopyAlong, require_remotes
 from registry.errors import HoldfastError, UsageError
 from runners.training import family as families
 from runners.training import settings as settings_module
@@ -52,25 +54,59 @@ def train(
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop in good order after this time: 90s, 15m, 6h.")
     ] = None,
+    copy_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--copy-to",
+            metavar="REMOTE",
+            help="Copy each checkpoint there in the background, soon after it was made, and the rest at the end."
+            " Repeatable.",
+        ),
+    ] = None,
     list_families: Annotated[
         bool, typer.Option("--list", help="Show families, variants and presets; with FAMILY, its settings.")
     ] = False,
 ) -> int | None:
     """Train a built-in family, recorded from the first step.
 
-    SIGTERM, Ctrl-C and --max-time end it between two steps, with a checkpoint that --resume goes on from exactly.
+    SIGTERM, Ctrl-C and --max-time end it between two steps, with a checkpoint that --resume goes on from exactly. The
+    training never waits for --copy-to; the exit code is 1 when it went well and could not be copied whole.
     """
+    copies = _Copies(tuple(copy_to or ()))
     if resume:
         _refuse_changes_to_resumed(overrides, seed, name, experiment, tag, gates)
-        _report(_resume(resume, family, max_time))
-    elif list_families or family is None:
+        return _report(_resume(resume, family, max_time, copies), copies)
+    if list_families or family is None:
         _list(family)
     else:
         texts = tuple(overrides or ()) + ((f"seed={seed}",) if seed is not None else ())
         if stages:
-            return _train_in_stages(family, preset, texts, gates, name=name, experiment=experiment, max_time=max_time)
-        _report(_train(family, preset, texts, max_time, name=name, experiment=experiment, tags=tag or (), gates=gates))
+            return _train_in_stages(
+                family, preset, texts, gates, name=name, experiment=experiment, max_time=max_time, copy_to=copy_to or ()
+            )
+        named = {"name": name, "experiment": experiment, "tags": tag or (), "gates": gates}
+        return _report(_train(family, preset, texts, max_time, copies, **named), copies)
     return None
+
+
+class _Copies:
+    """The copying of the run that is trained, from when it was opened."""
+
+    def __init__(self, remotes: tuple[str, ...]) -> None:
+        self._remotes = remotes
+        self._copying = CopyAlong()
+        require_remotes(places.registry_url(context().db_url), remotes)
+
+    def begin(self, run: "Run") -> None:
+        """Copy what this run makes from now on."""
+        self._copying = CopyAlong(places.registry_url(context().db_url), run.id, self._remotes)
+
+    def finish(self) -> int:
+        """Wait for the copies and return the exit code they deserve."""
+        lacking = self._copying.finish(lambda words: None if context().quiet else out.warn(words))
+        for line in lacking:
+            out.warn(line)
+        return 1 if lacking else 0
 
 
 def _train_in_stages(
@@ -82,6 +118,7 @@ def _train_in_stages(
     name: str | None,
     experiment: str | None,
     max_time: str | None,
+    copy_to: Iterable[str],
 ) -> int:
     """Let `registry run --stages` make each try a child run whose command is this training with the try's settings.
 
@@ -115,11 +152,14 @@ def _train_in_stages(
     run += ["--experiment", experiment or family.name]
     for key, value in params.items():
         run += ["--param", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    run += [word for remote in copy_to for word in ("--copy-to", remote)]
     run += ["--db", context().db_url] if context().db_url else []
     return subprocess.call([*run, "--", *command])
 
 
-def _train(text: str, preset: str, overrides: tuple[str, ...], max_time: str | None, **how: Any) -> "Outcome":
+def _train(
+    text: str, preset: str, overrides: tuple[str, ...], max_time: str | None, copies: _Copies, **how: Any
+) -> "Outcome":
     name, variant = families.split_name(text)
     family = families.find_family(name)
     variant = variant or family.default_variant
@@ -127,7 +167,7 @@ def _train(text: str, preset: str, overrides: tuple[str, ...], max_time: str | N
     max_time_s = _seconds(max_time)
     from runners.training.start import train_family
 
-    with _progress() as (show, opened):
+    with _progress(copies) as (show, opened):
         return train_family(
             family,
             settings,
@@ -141,13 +181,13 @@ def _train(text: str, preset: str, overrides: tuple[str, ...], max_time: str | N
         )
 
 
-def _resume(reference: str, family: str | None, max_time: str | None) -> "Outcome":
+def _resume(reference: str, family: str | None, max_time: str | None, copies: _Copies) -> "Outcome":
     if family is not None:
         families.find_family(families.split_name(family)[0])
     max_time_s = _seconds(max_time)
     from runners.training.start import resume_family
 
-    with _progress() as (show, opened):
+    with _progress(copies) as (show, opened):
         return resume_family(reference, max_time_s=max_time_s, progress=show, opened=opened, db=context().db_url)
 
 
@@ -169,7 +209,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple["Progress", Any]]:
+def _progress(copies: _Copies) -> Iterator[tuple["Progress", Any]]:
     """Yield what a training tells its progress to, and what is told of the run when it is open; both on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -177,6 +217,7 @@ def _progress() -> Iterator[tuple["Progress", Any]]:
     console = Console(stderr=True, quiet=context().quiet)
 
     def opened(run: "Run") -> None:
+        copies.begin(run)
         console.print(f"run {run.id} {run.name}  {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
     if context().quiet:
@@ -204,8 +245,8 @@ def _plain_progress() -> "Progress":
     return tell
 
 
-def _report(outcome: "Outcome") -> None:
-    """Print the result; a run that a signal ended exits with 130."""
+def _report(outcome: "Outcome", copies: _Copies) -> int:
+    """Print the result, wait for its copies and return the exit code; a run that a signal ended exits with 130."""
     if context().json:
         out.json(dataclasses.asdict(outcome))
     else:
@@ -213,9 +254,11 @@ def _report(outcome: "Outcome") -> None:
         if outcome.best_step is not None:
             out.line(f"best {outcome.best_value:.6g} at step {outcome.best_step}  ({outcome.criterion})")
         out.line(f"look: registry show {outcome.run_id}", style="dim")
+    not_copied = copies.finish()
     if outcome.status == "killed":
         print(f"go on with: registry train --resume {outcome.run_id}", file=sys.stderr)
-        raise typer.Exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
+    return not_copied
 
 
 def _list(text: str | None) -> None:

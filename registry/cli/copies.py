@@ -1,5 +1,6 @@
 """Copies of artifacts: `keep`, `copy`, `verify`, `where`, `fetch`, `repair`, `drop`."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,15 +77,26 @@ def _follow(db: "Database", run_ids: list[str] | None, remote: str, rate: str | 
 
     from registry.cli.transfer_view import transfer_view
     from registry.copies.follow import follow
-    from registry.errors import CheckFailedError, UsageError
+    from registry.errors import CheckFailedError, UnreachableError, UsageError
 
     if run_ids is None or len(run_ids) != 1:
         raise UsageError("--follow stays with one run", hint="registry copy RUN --to REMOTE --follow")
     os.nice(5)
     with transfer_view(context(), rate) as progress:
-        failures = follow(db, run_ids[0], remote, progress=progress, tell=out.warn)
+        failures = follow(db, run_ids[0], remote, progress=progress, tell=_warn_if_heard)
     if failures:
-        raise CheckFailedError(f"{len(failures)} artifacts have no verified copy on {remote}", details=failures)
+        kind = UnreachableError if all(isinstance(error, UnreachableError) for error in failures) else CheckFailedError
+        raise kind(
+            f"not every artifact of run {run_ids[0]} has a verified copy on {remote}",
+            details=[str(error) for error in failures],
+            hint=f"registry copy {run_ids[0]} --to {remote} goes on",
+        )
+
+
+def _warn_if_heard(words: str) -> None:
+    """Warn, and go on when the terminal that should show it is gone."""
+    with contextlib.suppress(OSError):
+        out.warn(words)
 
 
 def _artifacts(db: "Database", run_ids: list[str] | None, roles: list[str] | None) -> "list[ArtifactFacts]":

@@ -51,7 +51,11 @@ def run(
     ] = None,
     copy_to: Annotated[
         list[str] | None,
-        typer.Option(metavar="REMOTE", help="With --host: copy its files there before the host is released."),
+        typer.Option(
+            metavar="REMOTE",
+            help="Copy its artifacts there in the background, each checkpoint as it comes, the rest at the end"
+            " (with --host: before the host is released). Repeatable.",
+        ),
     ] = None,
     on: Annotated[
         str | None, typer.Option(metavar="ray[://ADDRESS]", help="Run it on a Ray cluster (default: a local one).")
@@ -59,7 +63,11 @@ def run(
     gpus: Annotated[float | None, typer.Option(min=0.0, help="With --on: GPUs to reserve.")] = None,
     cpus: Annotated[float | None, typer.Option(min=0.0, help="With --on: CPU cores to reserve.")] = None,
 ) -> int:
-    """Run any command as a recorded run: output, exit code, git state, metrics it logs, files it leaves."""
+    """Run any command as a recorded run: output, exit code, git state, metrics it logs, files it leaves.
+
+    The exit code is the command's own; 1 when it went well but something that was asked for did not: an --artifact
+    that named nothing, a --copy-to that could not be done.
+    """
     import os
 
     from registry import places
@@ -81,6 +89,7 @@ def run(
         parent=os.environ.get("REGISTRY_PARENT_ID"),
         roots=tuple(str(path) for path in root or ()),
         cost_per_hour=cost_per_hour,
+        copy_to=() if host else tuple(copy_to or ()),
     )
     address = places.registry_url(options.db_url)
     require_usable(address, declared.datasets, declared.experiment, allow=allow_data)
@@ -112,8 +121,8 @@ class _Elsewhere:
             raise UsageError("--host and --on", hint="a command runs in one place")
         if (self.host or self.on) and stages:
             raise UsageError("--stages runs here", hint="put --host or --on into the command of the stages")
-        if (self.attach or self.copy_to) and not self.host:
-            raise UsageError("--attach and --copy-to speak of a host", hint="add --host HOST")
+        if self.attach and not self.host:
+            raise UsageError("--attach speaks of a host", hint="add --host HOST")
         if (self.gpus is not None or self.cpus is not None) and not self.on:
             raise UsageError("--gpus and --cpus are reserved on a cluster", hint="add --on ray")
 
@@ -150,7 +159,15 @@ def _run_once(address: str, declared: "Declared", launcher: "Callable[[str, Decl
     outcome = launcher(address, declared)
     for problem in outcome.problems:
         out.warn(problem)
-    return outcome.run_id, outcome.exit_code
+    not_copied = outcome.copying.finish(_tell)
+    for problem in not_copied:
+        out.warn(problem)
+    return outcome.run_id, outcome.exit_code or (1 if not_copied else 0)
+
+
+def _tell(words: str) -> None:
+    if not context().quiet:
+        out.warn(words)
 
 
 def _run_stages(declared: "Declared") -> tuple[str, int]:
@@ -159,7 +176,7 @@ def _run_stages(declared: "Declared") -> tuple[str, int]:
 
     if declared.suite is None:
         raise UsageError("--stages without a gate suite", hint="add --gates FILE; its [[stage]] tables are followed")
-    return run_staged(context().db(create=True), declared)
+    return run_staged(context().db(create=True), declared, _tell)
 
 
 def _params(pairs: list[str]) -> dict[str, object]:

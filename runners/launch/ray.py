@@ -89,6 +89,7 @@ def _words(address: str, declared: Declared) -> list[str]:
     words += [word for text in declared.tags for word in ("--tag", text)]
     words += [word for root in declared.roots for word in ("--root", root)]
     words += [word for key, value in declared.params.items() for word in ("--param", f"{key}={json.dumps(value)}")]
+    words += [word for remote in declared.copy_to for word in ("--copy-to", remote)]
     words += ["--cost-per-hour", str(declared.cost_per_hour)] if declared.cost_per_hour is not None else []
     return [*words, "--", *declared.command]
 

@@ -23,11 +23,11 @@ from registry import events, places
 from registry.data_policy import require_usable
 from registry.errors import HoldfastError, NotFoundError, UnreachableError, UsageError
 from registry.hashing import freeze
-from registry.remotes.ssh import SshAddress
 from registry.places import find_run_folder, folder_name
-from registry.starting import describe_start, new_run_id
+from registry.remotes.ssh import SshAddress
 from registry.settings import Host as HostSettings
 from registry.settings import load_settings
+from registry.starting import describe_start, new_run_id
 from registry.wrapper import Declared, Outcome, default_name, fixed_part, last_line, role_of, split_role
 from runners.launch.host import CutOffError, Host
 from runners.launch.mirror import Mirror

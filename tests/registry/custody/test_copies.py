@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 
 from registry import clock
-from registry.copies.follow import Follower
 from registry.copies.record import append_events, load_artifacts, refold
 from registry.copies.transfer import copy_artifacts
 from registry.custody import Event
 from registry.database import Database, open_database
 from registry.remotes.folder import FolderStore
 
-from .conftest import Recorded, blob_path, flip_byte, poll
+from .conftest import Recorded, blob_path, flip_byte
 
 Cli = Callable[..., Any]
 Record = Callable[..., Recorded]
@@ -584,27 +583,21 @@ def test_a_file_that_nobody_named_can_be_kept_later(cli: Cli, record: Record, na
     cli("keep", run.id, forgotten / "best.pt", "--role", "weights", code=2)
 
 
-def test_a_run_is_followed_while_it_goes_on(cli: Cli, nas: Path, tmp_path: Path) -> None:
-    import registry
-
-    with registry.init(name="long") as run:
-        (tmp_path / "first.pt").write_bytes(b"first")
-        run.log_artifact("first.pt", step=1)
-        follower = Follower(str(tmp_path / "runs.db"), run.id, "nas")
-        first = blob_path(nas, hashlib.sha256(b"first").hexdigest())
-        poll(first.exists)
-        (tmp_path / "last.pt").write_bytes(b"last")
-        run.log_artifact("last.pt", role="last", step=2)
-    assert follower.finish() == []
-    found = cli("where", run.id, "--json").json
-    assert [copy["state"] for artifact in found for copy in artifact["copies"]] == ["verified", "verified"]
-
-
-def test_following_says_what_could_not_be_copied(cli: Cli, record: Record, nas: Path, tmp_path: Path) -> None:
+def test_following_says_what_could_not_be_copied(cli: Cli, record: Record, nas: Path) -> None:
     run = record()
     run.files["best"].write_bytes(b"changed")
     said = cli("copy", run.id, "--to", "nas", "--follow", code=1)
     assert "not what was recorded" in said.err
+    cli("copy", "--all", "--to", "nas", "--follow", code=2)
+
+
+def test_following_a_place_that_is_away_is_unreachable(cli: Cli, record: Record, nas: Path) -> None:
+    run = record()
+    nas.rename(nas.with_name("away"))
+    cli("copy", run.id, "--to", "nas", "--follow", code=5)
+    nas.with_name("away").rename(nas)
+    cli("copy", run.id, "--to", "nas", "--follow")
+    assert states(cli, run) == ["verified"]
 
 
 # --- remotes
