@@ -1,5 +1,6 @@
 """`registry demo`: the whole way on real training, typed as a person would type it: train, record, keep, verify, gate,
-promote, look. It uses the `registry` command alone, in the folder where it is called, and may be run again.
+promote, lose nothing, look. It uses the `registry` command alone, in the folder where it is called, and may be run
+again.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.errors import HoldfastError
+from runners.accident import FOLDER, replay
 
 EXPERIMENT = "demo"
 WEAK, GOOD = "weak", "good"
@@ -51,8 +53,9 @@ def demo() -> None:
     _registry("promote", ids[WEAK], "--to", "production", expect=3)
     _say("Promote the good one")
     _registry("promote", ids[GOOD], "--to", "production", "--reason", "passes its gates, copied and verified")
-    _say("Give the machine back while the weak model has no copy: the guard refuses, and the command never runs")
-    _registry("guard", ids[WEAK], "--", "echo", "machine terminated", expect=3)
+    _say("The accident: weights go to checkpoints_a100/, the watcher fetches checkpoints_v2/ and gives up the machine")
+    replay(Path(FOLDER))
+    print("The machine stays, and the weights are where they were. Without the guard both were gone.")
     _say(
         f"Done in {time.monotonic() - began:.0f} s. The weak model was left without a copy, so that the warning is seen"
     )

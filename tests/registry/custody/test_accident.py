@@ -2,6 +2,9 @@
 rsync fails unseen and the machine is terminated. Through the guard it stays until the weights are safe.
 """
 
+import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +14,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Sshd
+from registry import clock
+from runners import accident
+
+from .conftest import Sshd, poll
 
 TRAIN = """
 import os, registry
@@ -73,3 +79,51 @@ def test_the_machine_stays_until_the_weights_are_safe(
     assert (home / "best_denoiser.pt").read_bytes() == trained
     runs = cli("--db", home / "runs.db", "ls", "--json").json
     assert runs[0]["metrics"]["val/parse_success"]["count"] == 100
+
+
+# --- the README's words, as they stand
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+SECTION = README.split("\n### The accident\n")[1].split("\n## ")[0]
+FENCES = dict(re.findall(r"```(\w*)\n(.*?)```", SECTION, re.DOTALL))
+
+
+def test_the_demo_plays_what_the_readme_shows(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert (FENCES["python"], FENCES["sh"]) == (accident.TRAIN, accident.WATCH)
+    accident.replay(tmp_path / "played")
+    accident.replay(tmp_path / "played")
+    assert capfd.readouterr().err.count("best_denoiser.json: is not recorded") == 2
+
+
+@pytest.mark.skipif(not shutil.which("rsync"), reason="no rsync here: apt-get install rsync")
+def test_the_readme_is_right_from_the_accident_to_the_end(
+    cli: Callable[..., Any], tmp_path: Path, other_disk: Path
+) -> None:
+    """Refused with the words that are shown; then each command that is shown, until the machine may go."""
+    for name, text in (("train.py", FENCES["python"]), ("watch.sh", FENCES["sh"])):
+        (tmp_path / name).write_text(text)
+    written_at = (tmp_path / "watch.sh").stat().st_ctime
+    poll(lambda: clock.now() > written_at + 0.2)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def play(command: str) -> "subprocess.CompletedProcess[str]":
+        words = shlex.split(command, comments=True)
+        return subprocess.run(words, env={**os.environ, "PATH": programs}, capture_output=True, text=True)
+
+    assert play(f"{sys.executable} train.py").returncode == 0
+    trained = Path(accident.WEIGHTS).read_bytes()
+    refused = play("sh watch.sh")
+    assert refused.returncode == 3 and not Path("terminated").exists()
+    for line in FENCES["text"].splitlines()[1:]:
+        for piece in re.split("…|gpu-1", line):
+            assert piece.strip() in refused.stderr, line
+    assert Path(accident.WEIGHTS).read_bytes() == trained
+
+    cli("remote", "add", "nas", other_disk / "nas", "--domain", "nas", "--class", "durable")
+    for command in FENCES[""].strip().splitlines():
+        done = play(command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    assert Path("terminated").exists(), "now the machine may go"
+    Path(accident.WEIGHTS).unlink()
+    cli("fetch", "latest")
+    assert Path(accident.WEIGHTS).read_bytes() == trained
