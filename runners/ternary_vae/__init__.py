@@ -10,6 +10,8 @@ FAMILY = Family(
     train="runners.ternary_vae.train:train",
     variants={
         "calibrated": Variant("prior draws spread evenly, ramped activation of B, 27 biases calibrated at the end"),
+        "ablation": Variant("what each part of the recipe is worth, seven rows at once", {"study": "ablation"}),
+        "collapse": Variant("the weight of the KL from 0 to 3, six rows at once", {"study": "collapse"}),
         "v5.5": Variant(
             "the published recipe: adaptive weights, step-like activation of B at epoch 50, random StateNet",
             settings={
@@ -23,6 +25,7 @@ FAMILY = Family(
             presets={
                 "smoke": {"epochs": 12, "batch_size": 256},
                 "cpu": {"epochs": 106, "batch_size": 256, "learning_rate": 2e-3},
+                "gpu": {"n_models": 1},
             },
         ),
     },
@@ -33,12 +36,13 @@ FAMILY = Family(
             "beta": 0.15,
             "beta_warmup": 0.8,
             "uniformity_from": 0.45,
+            "uniformity_draws": 512,
             "n_evaluations": 8,
             "evaluation_draws": 200_000,
             "checkpoint_every": 200,
         },
         "cpu": {"epochs": 80, "batch_size": 512},
-        "gpu": {"epochs": 160, "batch_size": 512, "evaluation_draws": 10_000_000},
+        "gpu": {"epochs": 160, "batch_size": 512, "n_models": 32, "precision": "fp32", "evaluation_draws": 10_000_000},
     },
     default_variant="calibrated",
     suite="ternary-vae",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from runners.ternary_vae import coverage
 from runners.ternary_vae.model import LATENT_DIM, VAES, DualVae, Vae, kl_per_dim
-from runners.ternary_vae.operations import N_OPERATIONS, Split, all_operations, as_input, ids_of
+from runners.ternary_vae.operations import N_OPERATIONS, Task, all_operations, as_input, ids_of
 from runners.training.machine import stream, torch_stream
 
 SUITE = "ternary-vae"
@@ -26,19 +26,23 @@ def prior_decoder(vae: Vae, *seed: int) -> coverage.Decode:
     return lambda n: ids_of(vae.generate(torch.randn(n, LATENT_DIM, generator=generator, device=device)))
 
 
-def exact_share(vae: Vae, ids: Tensor) -> float:
-    """Return the share of operations rebuilt with all nine trits right from the mean of their latent."""
+def exact_share(vae: Vae, ids: Tensor, targets: Tensor | None = None) -> float:
+    """Return the share of operations rebuilt with all nine trits right from the mean of their latent.
+
+    `targets` (19683, 9) are the trits each operation is to become; without it, its own.
+    """
     trits = all_operations()[ids].to(next(vae.parameters()).device)
-    return float((vae.rebuild(as_input(trits)) == trits).all(-1).float().mean())
+    wanted = trits if targets is None else targets[ids.to(targets.device)].to(trits.device)
+    return float((vae.rebuild(as_input(trits)) == wanted).all(-1).float().mean())
 
 
-def quick_look(model: DualVae, split: Split) -> dict[str, float]:
+def quick_look(model: DualVae, task: Task) -> dict[str, float]:
     """Return what training is steered by: exact share on the validation split, coverage of one set of draws."""
     values = {}
     for name in VAES:
         vae = model.vaes[name]
         count = coverage.count_distinct(prior_decoder(vae, SELECTION_SEED))[coverage.HEADLINE_K]
-        values[f"exact_val/{name}"] = exact_share(vae, split.val)
+        values[f"exact_val/{name}"] = exact_share(vae, task.split.val, task.targets)
         values[f"coverage_argmax@{coverage.HEADLINE_K}/{name}"] = count / N_OPERATIONS
         values[f"coverage_eff@{coverage.HEADLINE_K}/{name}"] = coverage.efficiency(count, coverage.HEADLINE_K)
     return values
@@ -56,20 +60,20 @@ def criterion(values: dict[str, float]) -> float:
 
 
 def evaluate(
-    model: DualVae, split: Split, n_draws: int
+    model: DualVae, task: Task, n_draws: int
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], dict[str, int]]:
     """Return the full evaluation: metrics, intervals (± 1.96 sd over the repeats) and the counts behind them."""
-    metrics: dict[str, float] = {"holdout_leak": float(split.n_shared())}
+    metrics: dict[str, float] = {"holdout_leak": float(task.split.n_shared())}
     intervals: dict[str, tuple[float, float]] = {}
     for name in VAES:
         vae = model.vaes[name]
-        metrics |= {f"{key}/{name}": value for key, value in _enumerated(vae, split).items()}
+        metrics |= {f"{key}/{name}": value for key, value in _enumerated(vae, task).items()}
         metrics |= {f"{key}/{name}": value for key, value in _spread(vae, n_draws).items()}
         decoders = [prior_decoder(vae, EVALUATION_SEED, repeat) for repeat in range(N_REPEATS)]
         values, bounds = coverage_metrics([coverage.count_distinct(decode, coverage.KS) for decode in decoders])
         metrics |= {f"{key}/{name}": value for key, value in values.items()}
         intervals |= {f"{key}/{name}": bound for key, bound in bounds.items()}
-    counts = {f"exact_test/{name}": len(split.test) for name in VAES}
+    counts = {f"exact_test/{name}": len(task.split.test) for name in VAES}
     return metrics, intervals, counts
 
 
@@ -101,14 +105,15 @@ def latent_use(vae: Vae) -> tuple[Tensor, Tensor]:
     return mean.var(0), kl_per_dim(mean, log_variance).mean(0)
 
 
-def _enumerated(vae: Vae, split: Split) -> dict[str, float]:
+def _enumerated(vae: Vae, task: Task) -> dict[str, float]:
     """Return what is measured on every operation, without any sampling."""
+    split = task.split
     trits = all_operations().to(next(vae.parameters()).device)
     variance, kl = latent_use(vae)
     return {
-        "exact_train": exact_share(vae, split.train),
-        "exact_val": exact_share(vae, split.val),
-        "exact_test": exact_share(vae, split.test),
+        "exact_train": exact_share(vae, split.train, task.targets),
+        "exact_val": exact_share(vae, split.val, task.targets),
+        "exact_test": exact_share(vae, split.test, task.targets),
         "exact_test_shuffled": exact_on_shuffled(vae, split.test),
         "reach": float(ids_of(vae.rebuild(as_input(trits))).unique().numel()),
         "active_dims": float(((variance > MIN_VARIANCE) & (kl > MIN_KL)).sum()),

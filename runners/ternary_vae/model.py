@@ -103,9 +103,14 @@ class DualVae(nn.Module):
         self.statenet = StateNet()
 
 
+def shifted(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return the latent that standard normal `noise` stands for (the reparameterisation)."""
+    return mean + noise * (0.5 * log_variance).exp()
+
+
 def sample_latent(mean: Tensor, log_variance: Tensor, temperature: float = 1.0) -> Tensor:
     """Return a reparameterised draw of the latent; its noise is multiplied by `temperature`."""
-    return mean + torch.randn_like(mean) * (0.5 * log_variance).exp() * temperature
+    return shifted(mean, log_variance, torch.randn_like(mean) * temperature)
 
 
 def kl_per_dim(mean: Tensor, log_variance: Tensor) -> Tensor:

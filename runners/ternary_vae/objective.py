@@ -1,6 +1,7 @@
 """The two losses. Both rebuild operations from a noisy latent and pay for its KL; they differ in what else they ask."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from runners.ternary_vae.model import LATENT_DIM, DualVae, kl_per_dim, sample_latent
+from runners.ternary_vae.model import LATENT_DIM, VAES, DualVae, kl_per_dim, sample_latent, shifted
 from runners.ternary_vae.operations import N_OPERATIONS
 from runners.ternary_vae.schedule import Phase
 from runners.ternary_vae.settings import Settings
@@ -23,61 +24,105 @@ def collision_excess(logits: Tensor) -> Tensor:
     """Return by how much independent draws collide more than uniform ones would: N * sum_x p(x)^2 - 1, at least 0.
 
     `logits` (2m, 9, 3) come from 2m draws of the prior. Each of the first m is compared with each of the last m, so
-    the estimate is unbiased; the probability that two draws give one operation is a product over the nine trits.
+    the estimate is unbiased. The probability that two draws give one operation is a product over the nine trits; it is
+    taken as a product over three groups of three trits, each a distribution over 27 values: a third of the memory. In
+    float32 whatever the precision: the excess is a small difference.
     """
     half = len(logits) // 2
-    p = logits.softmax(-1)
-    agree = 3.0 * torch.bmm(p[:half].transpose(0, 1), p[half:].permute(1, 2, 0))
-    return agree.prod(0).mean() - 1.0
+    first, second, third = logits.float().softmax(-1).unflatten(-2, (3, 3)).unbind(-2)
+    groups = first[..., :, None, None] * second[..., None, :, None] * third[..., None, None, :]
+    p = groups.flatten(-3)
+    with torch.autocast(logits.device.type, enabled=False):
+        agree = torch.bmm(p[:half].transpose(0, 1), p[half:].permute(1, 2, 0))
+    return N_OPERATIONS * (agree[0] * agree[1] * agree[2]).mean() - 1.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the parts of the `calibrated` loss count at one step: plain numbers, or one tensor for each of many models.
+
+    `mixing` is the share of the other VAE's latent; `control` is 1 where the controller weighs the two losses, else 0.
+    """
+
+    beta_a: float | Tensor
+    beta_b: float | Tensor
+    uniformity_a: float | Tensor
+    uniformity_b: float | Tensor
+    mixing: float | Tensor
+    free_bits: float | Tensor
+    control: float | Tensor
+
+
+def weights_at(settings: Settings, phase: Phase) -> Weights:
+    """Return what the parts of the loss count in this phase."""
+    return Weights(
+        phase.beta_a,
+        phase.beta_b,
+        phase.uniformity_a,
+        phase.uniformity_b,
+        phase.mixing,
+        settings.free_bits,
+        float(settings.statenet == "trained"),
+    )
+
+
+def draw_noise(
+    n: int, settings: Settings, phase: Phase, device: torch.device, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """Return what a step draws: `latent/A`, `latent/B` (n, 16) and, once collisions count, `prior/A`, `prior/B`."""
+    sizes = {"latent/A": n, "latent/B": n}
+    sizes |= {"prior/A": settings.uniformity_draws} if phase.uniformity_a > 0.0 else {}
+    sizes |= {"prior/B": settings.uniformity_draws} if phase.uniformity_b > 0.0 else {}
+    return {key: torch.randn(size, LATENT_DIM, device=device, generator=generator) for key, size in sizes.items()}
+
+
+def no_noise(n: int, device: torch.device) -> dict[str, Tensor]:
+    """Return the noise of a step at the latents' means, without draws of the prior."""
+    return {f"latent/{name}": torch.zeros(n, LATENT_DIM, device=device) for name in VAES}
 
 
 def calibrated_loss(
-    model: DualVae, x: Tensor, trits: Tensor, phase: Phase, settings: Settings
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of the `calibrated` variant and its parts.
+    model: DualVae, x: Tensor, trits: Tensor, noise: Mapping[str, Tensor], weights: Weights
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of the `calibrated` variant and its parts, without gradient; draws nothing by itself.
 
     CE + beta * KL (free bits on the batch's mean of each dimension: Kingma et al. 2016, appendix C.8), and late, on
     draws of the prior, the collision term. Latents are mixed at constant variance, the other VAE's without gradient.
     """
     posteriors = {name: vae.encoder(x) for name, vae in model.vaes.items()}
-    latents = _latents(posteriors, phase)
-    keep, mix = 1.0 - phase.mixing, phase.mixing
-    scale = 1.0 / math.hypot(keep, mix)
+    latents = {name: shifted(*posterior, noise[f"latent/{name}"]) for name, posterior in posteriors.items()}
+    keep, mix = 1.0 - weights.mixing, weights.mixing
+    scale = (keep * keep + mix * mix) ** -0.5
     terms, parts = [], {}
     for name, other, beta, weight in (
-        ("A", "B", phase.beta_a, phase.uniformity_a),
-        ("B", "A", phase.beta_b, phase.uniformity_b),
+        ("A", "B", weights.beta_a, weights.uniformity_a),
+        ("B", "A", weights.beta_b, weights.uniformity_b),
     ):
         decoder = model.vaes[name].decoder
-        z = latents[name] if mix == 0.0 else scale * (keep * latents[name] + mix * latents[other].detach())
-        error = reconstruction(decoder(z), trits)
-        kl = kl_per_dim(*posteriors[name]).mean(0).clamp(min=settings.free_bits).sum()
-        terms.append(error + beta * kl)
-        parts |= {f"train/reconstruction/{name}": float(error.detach()), f"train/kl/{name}": float(kl.detach())}
-        if weight > 0.0:
-            excess = collision_excess(decoder(torch.randn(settings.uniformity_draws, LATENT_DIM, device=x.device)))
-            terms[-1] = terms[-1] + weight * excess
-            parts[f"train/collisions/{name}"] = float(excess.detach())
-    if settings.statenet == "trained":
-        return _weigh(model, terms, parts, phase), parts
-    return terms[0] + terms[1], parts
+        error = reconstruction(decoder(scale * (keep * latents[name] + mix * latents[other].detach())), trits)
+        kl = kl_per_dim(*posteriors[name]).mean(0).maximum(torch.as_tensor(weights.free_bits, device=x.device)).sum()
+        term = error + beta * kl
+        parts |= {f"train/reconstruction/{name}": error.detach(), f"train/kl/{name}": kl.detach()}
+        if f"prior/{name}" in noise:
+            excess = collision_excess(decoder(noise[f"prior/{name}"]))
+            term = term + weight * excess
+            parts[f"train/collisions/{name}"] = excess.detach()
+        terms.append(term)
+    return weigh(model, terms, parts, weights), parts
 
 
-def _weigh(model: DualVae, terms: list[Tensor], parts: dict[str, float], phase: Phase) -> Tensor:
-    """Let the controller set the two losses' weights: exp(-s) L + s (Kendall, Gal & Cipolla 2018), s within ±1."""
-    state = torch.tensor(
-        [
-            *(parts[f"train/{part}/{name}"] / 20.0 for part in ("reconstruction", "kl") for name in ("A", "B")),
-            *(parts.get(f"train/collisions/{name}", 0.0) for name in ("A", "B")),
-            phase.beta_a,
-            phase.beta_b,
-            phase.mixing,
-        ],
-        device=terms[0].device,
-    ).clamp(-5.0, 5.0)
-    corrections = model.statenet(state)
-    shifts = corrections[:2] + corrections[2:]
-    return sum((torch.exp(-s) * term + s for s, term in zip(shifts, terms, strict=True)), torch.zeros(()).to(state))
+def weigh(model: DualVae, terms: list[Tensor], parts: Mapping[str, Tensor], weights: Weights) -> Tensor:
+    """Let the controller set the two losses' weights: exp(-s) L + s (Kendall, Gal & Cipolla 2018), s within ±2.
+
+    Where `control` is 0 the sum is plain.
+    """
+    nothing = torch.zeros_like(terms[0].detach())
+    described = [parts[f"train/{part}/{name}"] / 20.0 for part in ("reconstruction", "kl") for name in ("A", "B")]
+    described += [parts.get(f"train/collisions/{name}", nothing) for name in ("A", "B")]
+    described += [nothing + value for value in (weights.beta_a, weights.beta_b, weights.mixing)]
+    corrections = model.statenet(torch.stack(described).clamp(-5.0, 5.0))
+    shifts = (corrections[:2] + corrections[2:]) * weights.control
+    return torch.exp(-shifts[0]) * terms[0] + shifts[0] + torch.exp(-shifts[1]) * terms[1] + shifts[1]
 
 
 # --- the published recipe
@@ -142,8 +187,8 @@ class RecipeController:
 
 def recipe_loss(
     model: DualVae, x: Tensor, trits: Tensor, phase: Phase, settings: Settings, controller: RecipeController
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of the published v5.5 recipe and its parts.
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of the published v5.5 recipe and its parts, without gradient.
 
     Free bits on every single value (not on the batch's mean); latents mixed without correcting their variance; B is
     also asked for even trits and latents apart. The recipe's entropy alignment had no gradient and is left out.
@@ -161,7 +206,7 @@ def recipe_loss(
         if name == "B":
             loss = loss - 0.05 * _mean_entropy(logits) + 0.01 * _repulsion(latents["B"])
         total = total + controller.weights[index] * loss * (ratio if name == "A" else 1.0 / ratio)
-        parts |= {f"train/reconstruction/{name}": float(error.detach()), f"train/kl/{name}": float(kl.detach())}
+        parts |= {f"train/reconstruction/{name}": error.detach(), f"train/kl/{name}": kl.detach()}
     return total, parts
 
 

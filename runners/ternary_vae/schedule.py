@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from runners.ternary_vae.settings import Settings
 
@@ -73,6 +74,29 @@ def _recipe_phase(settings: Settings, share: float) -> Phase:
         temperature_a=max(0.1, base * (1.0 + 0.1 * math.cos(2.0 * math.pi * (epoch % 30) / 30))),
         temperature_b=0.9 - 0.7 * max(0, epoch - 30) / RECIPE_PLANNED_EPOCHS,
     )
+
+
+@dataclass
+class BetaWatch:
+    """The largest change of a KL weight from one step to the next, as it was really used; part of the resume state."""
+
+    beta_a: float = 0.0
+    beta_b: float = 0.0
+    max_jump: float = 0.0
+
+    def observe(self, phase: Phase) -> None:
+        """Look at the weights of the step just made."""
+        jump = max(abs(phase.beta_a - self.beta_a), abs(phase.beta_b - self.beta_b))
+        self.max_jump = max(self.max_jump, jump)
+        self.beta_a, self.beta_b = phase.beta_a, phase.beta_b
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {**vars(self)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        vars(self).update(state)
 
 
 def _clip(value: float) -> float:

@@ -10,7 +10,7 @@ from runners.training.settings import CommonSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(CommonSettings):
-    """Settings of both variants; what only `calibrated` reads says so."""
+    """Settings of all variants; what only `calibrated` reads says so."""
 
     recipe: Annotated[
         Literal["calibrated", "v5.5"], Meta(description="Which schedule and loss; set by the variant.")
@@ -39,7 +39,7 @@ class Settings(CommonSettings):
     ] = 0.2
     uniformity_draws: Annotated[
         int, Meta(ge=4, multiple_of=2, description="Draws from the prior in each collision term (calibrated).")
-    ] = 512
+    ] = 1024
     cross_injection: Annotated[
         float, Meta(ge=0, lt=1, description="Share of the other VAE's latent mixed in at the end (calibrated).")
     ] = 0.0
@@ -50,6 +50,21 @@ class Settings(CommonSettings):
     calibrate: Annotated[bool, Meta(description="Fit the decoders' 27 output biases on prior draws at the end.")] = True
     n_evaluations: Annotated[int, Meta(ge=1, description="Evaluations during training, evenly spread.")] = 20
     patience: Annotated[int, Meta(ge=0, description="Evaluations in vain before stopping; 0: never.")] = 0
+    holdout: Annotated[
+        Literal["random", "commutative"],
+        Meta(description="Operations tested on and never shown: a random tenth, or all 729 commutative ones."),
+    ] = "random"
+    targets: Annotated[
+        Literal["own", "permuted"],
+        Meta(description="What is rebuilt: the operation, or another one's trits (a control that has to fail)."),
+    ] = "own"
+    n_models: Annotated[
+        int, Meta(ge=1, le=256, description="Models trained at once, with seeds seed, seed + 1, … (calibrated).")
+    ] = 1
+    study: Annotated[
+        Literal["none", "ablation", "collapse"],
+        Meta(description="What is varied beside the seed, all at once; set by the variants of these names."),
+    ] = "none"
     evaluation_draws: Annotated[
         int, Meta(ge=195_000, description="Draws behind perplexity and missing operations at the end.")
     ] = 1_000_000

@@ -11,12 +11,20 @@ from runners.ternary_vae import FAMILY
 from runners.ternary_vae.calibrate import fit_biases
 from runners.ternary_vae.evaluate import criterion, evaluate, exact_on_shuffled
 from runners.ternary_vae.model import DualVae, PlainDecoder, kl_per_dim, sample_latent
-from runners.ternary_vae.objective import RecipeController, calibrated_loss, collision_excess, recipe_loss
+from runners.ternary_vae.objective import (
+    RecipeController,
+    calibrated_loss,
+    collision_excess,
+    draw_noise,
+    recipe_loss,
+    weights_at,
+)
 from runners.ternary_vae.operations import (
     N_OPERATIONS,
     all_operations,
     as_input,
     ids_of,
+    make_task,
     split_operations,
     trits_of,
 )
@@ -40,6 +48,22 @@ def test_the_split_shares_no_operation_and_its_digest_names_it(seed: int) -> Non
     assert split.n_shared() == 0
     assert len(torch.cat([split.train, split.val, split.test]).unique()) == N_OPERATIONS
     assert split.digest() == split_operations(seed).digest() != split_operations(seed + 1).digest()
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_no_commutative_operation_is_shown_where_they_are_held_out(seed: int) -> None:
+    split = split_operations(seed, "commutative")
+    tables = trits_of(split.test).unflatten(-1, (3, 3))
+    assert torch.equal(tables, tables.transpose(-1, -2)) and len(split.test) == 3**6
+    assert split.n_shared() == 0 and len(split.train) == len(split_operations(seed).train)
+    assert len(torch.cat([split.train, split.val, split.test]).unique()) == N_OPERATIONS
+
+
+def test_permuted_targets_are_other_operations() -> None:
+    targets = make_task(3, targets="permuted").targets
+    assert torch.equal(ids_of(targets).sort().values, torch.arange(N_OPERATIONS))
+    assert (ids_of(targets) == torch.arange(N_OPERATIONS)).sum() < 10
+    assert torch.equal(make_task(3).targets, all_operations())
 
 
 def test_a_leak_is_counted() -> None:
@@ -123,7 +147,8 @@ def test_every_weight_of_both_autoencoders_gets_a_gradient(settings: Settings) -
     if settings.recipe == "v5.5":
         loss, parts = recipe_loss(model, as_input(trits), trits, phase, settings, RecipeController())
     else:
-        loss, parts = calibrated_loss(model, as_input(trits), trits, phase, settings)
+        noise = draw_noise(64, settings, phase, torch.device("cpu"))
+        loss, parts = calibrated_loss(model, as_input(trits), trits, noise, weights_at(settings, phase))
     loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.vaes.parameters())
     trained = settings.statenet == "trained"
@@ -136,7 +161,8 @@ def test_the_other_latent_comes_without_its_gradient() -> None:
     model, trits = DualVae(), all_operations()[:64]
     phase = phase_at(settings, 2480, 2480)
     model.vaes["B"].decoder.requires_grad_(False)
-    loss, _ = calibrated_loss(model, as_input(trits), trits, phase, settings)
+    noise = draw_noise(64, settings, phase, torch.device("cpu"))
+    loss, _ = calibrated_loss(model, as_input(trits), trits, noise, weights_at(settings, phase))
     only_a = torch.autograd.grad(loss, model.vaes["A"].decoder.parameters(), retain_graph=True)
     assert all(gradient.abs().sum() > 0 for gradient in only_a)
     assert phase.mixing == pytest.approx(0.5, abs=1e-3)
@@ -151,13 +177,13 @@ def test_exactness_comes_before_coverage_in_what_is_called_best() -> None:
 def test_an_untrained_model_fails_everything_and_a_shuffled_answer_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runners.ternary_vae.coverage.KS", (10_000, 50_000))
     torch.manual_seed(0)
-    model, split = DualVae(), split_operations(0)
-    metrics, intervals, counts = evaluate(model, split, 50_000)
+    model, task = DualVae(), make_task(0)
+    metrics, intervals, counts = evaluate(model, task, 50_000)
     for name in "AB":
         assert metrics[f"exact_test/{name}"] < 0.01
         assert metrics[f"coverage_argmax@50000/{name}"] < 0.5
-        assert counts[f"exact_test/{name}"] == len(split.test)
+        assert counts[f"exact_test/{name}"] == len(task.split.test)
         low, high = intervals[f"coverage_argmax@50000/{name}"]
         assert low <= metrics[f"coverage_argmax@50000/{name}"] <= high
     assert metrics["holdout_leak"] == 0
-    assert exact_on_shuffled(model.vaes["A"], split.test) < 0.02
+    assert exact_on_shuffled(model.vaes["A"], task.split.test) < 0.02
