@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from registry.errors import CheckFailedError
+from registry.errors import CheckFailedError, UsageError
 from runners.ternary_vae.operations import N_OPERATIONS
 
 KS = (10_000, 19_683, 50_000, 100_000, 195_000)
@@ -58,6 +58,20 @@ def check_claim(n_unique: float, k: int) -> None:
             f"{uniform_expectation(k):.0f} ± {uniform_sd(k):.0f}",
             hint="count distinct operations of independent draws, and name the number of draws",
         )
+
+
+def read_claim(text: str) -> float:
+    """Return the distinct operations that `86.46%`, `0.8646` or `17017` claim. Raises UsageError."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number.replace(",", ""))
+    except ValueError:
+        value = math.nan
+    if rest or not 0.0 <= value < math.inf:
+        raise UsageError(f"{text!r} is no coverage", hint="write 86.46%, 0.8646 or 17017")
+    if percent:
+        return value / 100.0 * N_OPERATIONS
+    return value if number.strip().replace(",", "").isdecimal() else value * N_OPERATIONS
 
 
 def count_distinct(decode: Decode, ks: tuple[int, ...] = (HEADLINE_K,)) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """The whole way from the command line: train, be killed anywhere, resume, judge by gates that know their controls."""
 
 import fcntl
+import json
 import os
 import random
 import signal
@@ -181,3 +182,20 @@ def test_what_there_is_to_train(cli: Any) -> None:
     assert "cross_injection" in cli("train", "ternary_vae", "--list").out
     described = cli("--json", "train", "ternary_vae", "--list").json
     assert set(described[0]["presets"]) == {"smoke", "cpu", "gpu"}
+
+
+def test_a_validation_is_a_child_run_that_speaks_of_the_best_weights(straight: Path) -> None:
+    words = ["-m", "runners.ternary_vae", "validate", "straight", "--json"]
+    words += ["--test", "latent_spectrum", "--test", "true_holdout", "--test", "kl_annealing"]
+    done = subprocess.run(
+        [os.sys.executable, *words], cwd=straight.parents[1], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode in (0, 1), done.stderr
+    said = json.loads(done.stdout)
+    (child,) = straight.parent.glob(f"validate-straight-{said['run']}")
+    assert journal(child)[0].parent == straight.name.rpartition("-")[2]
+    own, *controls = of_kind(child, events.Evaluation)
+    assert own.digest == digest(straight / "checkpoints" / "best.safetensors")
+    assert own.metrics["validate/true_holdout_is_recorded"] == 1.0 and own.metrics["validate/beta_jump/B"] < 0.05
+    assert said["gates"]["validate/true_holdout_shared"] == "pass"
+    assert [control.subject for control in controls] == ["ideal", "broken"]
