@@ -72,7 +72,7 @@ def read_document(text: str) -> list[Placed]:
             headings = [heading for heading in headings if heading.level < block.level] + [block]
             label = ""
         placed.append(Placed(block, tuple(heading.text for heading in headings), label))
-        if isinstance(block, Paragraph) and not block.is_item:
+        if isinstance(block, Paragraph) and not block.is_item and block.lines:
             label = block.lines[-1]
     return placed
 

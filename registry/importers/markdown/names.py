@@ -21,6 +21,8 @@ _WORDS = re.compile(
     r"\b(?P<name>(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*)\.?\s+"
     rf"(?P<day>\d{{1,2}})(?:\s*[-–]\s*\d{{1,2}})?(?:,?\s+(?P<year>\d{{4}}))?{_CLOCK}"
 )
+_LITERAL = re.compile(r"`([^\s`]+/[^\s`]+)`")
+"""A metric's own name in code style, `5cat/cosine`: it is kept letter by letter."""
 _GENERIC = {
     "training", "session", "summary", "results", "result", "report", "model", "models", "comparison", "table",
     "development", "failure", "analysis", "path", "forward", "recent", "and", "final", "complete", "run", "runs",
@@ -39,6 +41,11 @@ class MetricName:
     """A metric as a report speaks of it: its name without split and qualifiers, its split, its basis, best or final."""
 
     def __init__(self, label: str, split: str = "") -> None:
+        literal = _LITERAL.fullmatch(label.strip())
+        if literal:
+            self.base, self.split, self.basis = literal[1], "", None
+            self.is_coded = self.is_best = self.is_final = False
+            return
         words = plain(label)
         brackets = " ".join(re.findall(r"\(([^)]*)\)", words)).lower()
         coded = re.match(r"[A-Z]\d?:\s+(.*)", words)

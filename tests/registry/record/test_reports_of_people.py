@@ -311,6 +311,13 @@ def test_a_dry_run_says_what_was_understood_and_what_was_not():
     assert "Max jump 0.006 (no number stands there)" in "\n".join(explain(understand(EXAMPLES / "ternary-vae.md")))
 
 
+def test_a_heading_in_code_style_is_the_metrics_own_name(own_folder):
+    path = own_folder / "r.md"
+    path.write_text("# Sum-up\n\n| model | `5cat/R@5_Best` | val loss |\n|---|---|---|\n| one | 0.24 | 0.5 |\n")
+    (run,) = understand(path).runs
+    assert {item.metric.full for item in run.said} == {"5cat/R@5_Best", "val/loss"}
+
+
 def test_a_text_without_results_is_refused(own_folder):
     importer = MarkdownImporter()
     Path("talk.md").write_text("# Talk\n\nNo table | here.\n")
