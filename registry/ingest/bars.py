@@ -8,11 +8,15 @@ import re
 
 from registry.ingest import numbers
 from registry.ingest.counters import counters
-from registry.ingest.objects import NEVER
+from registry.ingest.gate import is_strong
+from registry.ingest.naming import MODE_LINE, tidy
+from registry.ingest.objects import NEVER, eval_prefix, qualified
 from registry.ingest.records import Line, Record, State, Values
 
 _COUNT = re.compile(r"\|\s*(\d[\d,.]*[kMG]?)\s*/\s*(\d[\d,.]*[kMG]?|\?)\s*\[")
 _OPEN_COUNT = re.compile(r"(?:^|\s)(\d{1,18})it \[")
+_NUMBERS = re.compile(r"\d[\d.]*")
+_DASHED = re.compile(r"\s-\s(?=[-+.\d])")
 _SCALE = {"k": 1e3, "M": 1e6, "G": 1e9}
 MAX_BAR_CHARS = 4000
 MAX_BARS = 64
@@ -38,11 +42,14 @@ def feed(state: State, line: Line) -> list[Record] | None:
     words = text[:mark].rstrip(" 0123456789") if mark >= 0 else text[: found.start()]
     words = words.strip().rstrip(":")[-200:]
     close = text.find("]", found.end())
-    values = _postfix(text[found.end() : close if close >= 0 else len(text)])
+    mode = MODE_LINE.match(words)
+    prefix = eval_prefix(mode[1]) if mode else ""
+    values = _described(words) | _postfix(text[found.end() : close if close >= 0 else len(text)])
     bars = state.setdefault("bars", {})
     step = _advance(bars, words, n, total)
     if step is None or not values:
         return []
+    values = {qualified(prefix, name): value for name, value in values.items()}
     return [Values(line.offset, values, step, line.at, "bar")]
 
 
@@ -58,8 +65,19 @@ def _postfix(inside: str) -> dict[str, float]:
     parts = inside.split(", ", 1)
     if len(parts) < 2:
         return {}
-    found = numbers.pairs(parts[1])
-    return {name: value for name, value in found.items() if name.lower() not in NEVER}
+    return _metrics(numbers.signed_fields(_DASHED.sub("=", parts[1])))
+
+
+def _described(words: str) -> dict[str, float]:
+    """Return the metrics that a bar's description names: `epoch 1 loss 0.52: 10%|`, `1|20|Loss: 1.5:  8%|`."""
+    for counter in reversed(counters(words)):
+        words = f"{words[: counter.start]};{words[counter.end :]}"
+    fields = numbers.signed_fields(words) or numbers.spaced_fields(words)
+    return {name: value for name, value in _metrics(tidy(fields)).items() if is_strong(name)}
+
+
+def _metrics(fields: list[numbers.Field]) -> dict[str, float]:
+    return {field.name: field.value for field in fields if field.name.lower() not in NEVER}
 
 
 def _advance(bars: State, words: str, n: int | None, total: int | None) -> int | None:
@@ -67,7 +85,7 @@ def _advance(bars: State, words: str, n: int | None, total: int | None) -> int |
     if n is None:
         return None
     named = next((counter for counter in counters(words) if counter.axis == "epoch"), None)
-    key = (words[: named.start] if named else words).strip()[:80]
+    key = _NUMBERS.sub("", words[: named.start] if named else words).strip()[:80]
     kept = bars.get(key)
     if kept is None:
         if len(bars) >= MAX_BARS:

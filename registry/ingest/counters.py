@@ -9,8 +9,9 @@ from typing import NamedTuple
 from registry.ingest.records import State
 
 _COUNTER = re.compile(
-    r"(?<![\w./%])(?P<name>global[_ -]?step|num_updates|(?:total_)?timesteps?|(?:train(?:ing)?[_ -])?steps?|"
-    r"iter(?:ation)?s?|updates?|batch(?:es)?|epochs?|ep|episodes?|rounds?|generations?|it|trees?)"
+    r"(?<![\w./%])(?P<name>global[_ -]?step|num_updates|nupdates|(?:total_|num_|env_)?timesteps?|"
+    r"(?:(?:train(?:ing)?|env|optimizer|total|num)[_ -])?steps?|"
+    r"iter(?:ation)?s?|updates?|batch(?:es)?|epochs?|ep|episodes?|rounds?|generations?|it|trees?|ticks?|trials?)"
     r"(?:\s{0,3}\((?:train|val|test|valid|eval)\))?"
     r"\s{0,3}[:=#]?\s{0,3}[\[(]?\s{0,6}(?P<n>\d{1,3}(?:,\d{3})+|\d{1,18})(?![\d.]*\.\d|\d|[eE][-+]?\d|:\d|[xX]\d|%)"
     r"(?:\s{0,6}/\s{0,6}(?P<total>\d{1,3}(?:,\d{3})+|\d{1,18})(?![\d.]))?\s{0,6}[\])]?",
@@ -19,17 +20,32 @@ _COUNTER = re.compile(
 _INNER = re.compile(
     r"\s{0,4}[\[(]\s{0,6}(?P<n>\d{1,12})\s{0,6}/\s{0,6}(?P<total>\d{1,12})\s{0,3}(?:\(\s{0,4}\d{1,3}%\))?\s{0,3}[\])]"
 )
-_LEADING = re.compile(r"\[?(?P<n>\d{1,12})(?:\][ \t]|:\t)(?=[A-Za-z])")
+_LEADING = re.compile(
+    r"\s{0,8}(?:\[?(?P<n>\d{1,12})(?:\][ \t]|:\t|\s{1,4}\|\s|\s\|\s[\d.]{1,20}\]\s)\s{0,8}(?=[A-Za-z])|"
+    r"(?P<of>\d{1,12})/(?P<total>\d{1,12})(?=(?:\s{0,2}[:,|*]|\s\((?:epoch|\d+%))\s?))"
+)
+_PAIR = re.compile(
+    r"\s{0,8}(?:\[\s{0,4}(?P<epoch>\d{1,9}),\s{1,8}(?P<n>\d{1,12})\]|"
+    r"\[(?P<e>\d{1,9})/\d{1,9}\]\s?\[(?P<b>\d{1,12})/(?P<total>\d{1,12})\])(?=[\s:])"
+)
+_OF_PART = re.compile(r"(?:train|valid|val|test|eval)\s\((?P<n>\d{1,12})/(?P<total>\d{1,12})\)", re.IGNORECASE)
+_BEFORE_WORD = re.compile(
+    r"(?<![\w./])(?P<n>\d{1,12})\s?/\s{0,8}(?P<total>\d{1,12})\s(?:batches|steps|iterations|iters)\b"
+)
+_TRAILING = re.compile(r"\[\s{0,8}(?P<n>\d{1,12})\s{0,2}/\s{0,8}(?P<total>\d{1,12})\s?\]\s{0,8}$")
 _AXES = {
     "epoch": "epoch", "epochs": "epoch", "ep": "epoch",
     "episode": "episode", "episodes": "episode", "round": "round", "rounds": "round",
     "generation": "generation", "generations": "generation", "tree": "step", "trees": "step",
+    "trial": "trial", "trials": "trial",
 }  # fmt: skip
-_WITHIN_EPOCH = {"batch", "batches"}
 STEP_KEYS = (
     "global_step", "step", "_step", "trainer/global_step", "time/total_timesteps", "total_timesteps", "timesteps",
-    "timestep", "num_timesteps", "num_updates", "update", "updates", "n_updates", "iteration", "iter", "iterations",
-    "iters", "it", "steps", "train_step", "training_step", "current_step", "global_steps", "current_steps",
+    "timesteps_total", "num_env_steps_sampled_lifetime", "totalenvinteracts", "timestep", "num_timesteps",
+    "num_updates",
+    "update", "updates", "n_updates", "iteration", "iter", "iterations", "iters", "it", "training_iteration", "steps",
+    "train_step", "training_step", "env_step", "env_steps", "optimizer_step", "current_step", "global_steps",
+    "current_steps",
     "misc/total_timesteps", "n_iter", "batch", "episode", "episodes", "round", "generation",
     "epoch", "epochs", "ep", "epoch_num", "current_epoch", "cur_epoch", "trainer/epoch",
 )  # fmt: skip
@@ -53,7 +69,16 @@ def counters(text: str) -> list[Counter]:
     """Return the counters of a line in their order: `Epoch [2][50/1171]` is epoch 2 and step 50 of 1171."""
     found: list[Counter] = []
     if leading := _LEADING.match(text):
-        found.append(_counter("step", "leading", leading, leading.start()))
+        n, total = leading["n"] or leading["of"], leading["total"]
+        found.append(Counter("step", "leading", int(n), int(total) if total else None, 0, leading.end()))
+    elif pair := _PAIR.match(text):
+        found.append(
+            Counter("epoch", "epoch", int(pair["epoch"] or pair["e"]), None, 0, pair.start(2 if pair["n"] else 4))
+        )
+        n, total = pair["n"] or pair["b"], pair["total"]
+        found.append(Counter("step", "batch", int(n), int(total) if total else None, found[0].end, pair.end()))
+    elif part := _OF_PART.match(text):
+        found.append(_counter("epoch", "epoch", part, part.start("n") - 1))
     for match in _COUNTER.finditer(text):
         name = re.sub(r"[ -]", "_", match["name"].lower())
         found.append(_counter(_AXES.get(name, "step"), name, match, match.start()))
@@ -61,7 +86,15 @@ def counters(text: str) -> list[Counter]:
             found.append(_counter("step", "batch", inner, inner.start()))
         if len(found) == 8:
             break
+    if len(found) == 1 and found[0].axis == "epoch" and (inner := _BEFORE_WORD.search(text, found[0].end)):
+        found.append(_counter("step", "batch", inner, inner.start()))
     return found
+
+
+def trailing_counter(text: str) -> list[Counter]:
+    """Return the counter that ends a line (`loss: 2.30  [   64/60000]`), none where it has none."""
+    found = _TRAILING.search(text, max(0, len(text) - 60))
+    return [_counter("step", "trailing", found, found.start())] if found else []
 
 
 def _counter(axis: str, name: str, match: re.Match[str], start: int) -> Counter:
@@ -75,10 +108,10 @@ def _whole(digits: str) -> int:
 
 def step_key(keys: dict[str, str]) -> str | None:
     """Return the key that counts best; `keys` maps lower-case keys to the ones in the object."""
-    for wanted in STEP_KEYS:
-        if wanted in keys:
-            return keys[wanted]
-    return next((key for lower, key in keys.items() if lower.endswith(_LATE_STEP)), None)
+    best = next((keys[wanted] for wanted in STEP_KEYS if wanted in keys), None)
+    if best is None or best.lower() in EPOCH_KEYS:
+        return next((key for lower, key in keys.items() if lower.endswith(_LATE_STEP)), best)
+    return best
 
 
 def axis_of(key: str) -> str:

@@ -1,10 +1,10 @@
 """What a file format is: a pure function from its state and the next bytes to records and the bytes they took."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from registry.ingest.records import Record, State, Values
+from registry.ingest.records import Record, State
 
 
 class Read(Protocol):
@@ -14,7 +14,7 @@ class Read(Protocol):
         """Return the records and the number of bytes that need not be read again."""
 
 
-def _no_settle(_state: State) -> list[Values]:
+def _no_settle(_state: State) -> Sequence[Record]:
     return []
 
 
@@ -39,7 +39,7 @@ class FileFormat:
     step: str
     end: str = "none"
     whole: bool = False
-    settle: Callable[[State], list[Values]] = _no_settle
+    settle: Callable[[State], Sequence[Record]] = _no_settle
     start: Callable[[str], State] = _start
     torn_tail: bool = True
     rank: int = 50

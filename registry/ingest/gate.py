@@ -5,6 +5,8 @@ shape whose step jumps about is given up. Nothing is lost by waiting: held value
 """
 
 import re
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from registry.ingest.records import State, Values
@@ -14,18 +16,30 @@ MIN_RISING = 0.8
 MAX_TRIES = 40
 MAX_HELD = 400
 MAX_SHAPES = 200
-_STRONG = re.compile(
-    r"(?:^|[^a-z])(?:loss|losses|nll|acc|acc1|acc5|accuracy|top1|top5|ppl|perplexity|mse|rmse|mae|f1|auc|map|miou|"
-    r"iou|dice|bleu|rouge|wer|cer|reward|return|precision|recall|psnr|ssim|fid|score|"
-    r"lr|learning[ _]rate|grad[ _]?norm|error|"
-    r"err|entropy|kl|elbo|kappa|margin|coverage|cos|cosine|r@?\d+)(?![a-z])",
-    re.IGNORECASE,
-)
+MAX_COMPARED = 16
+_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_RECALL_AT = re.compile(r"(?:^|[^a-z])(?:r@?|p@|hits?@?|hr@?|ndcg@?|mrr@?|top[-_ ]?)\d+(?![a-z])", re.IGNORECASE)
+_STRONG = frozenset({
+    "loss", "losses", "nll", "acc", "accuracy", "accs", "ppl", "perplexity", "mse", "rmse", "mae", "mape", "f1",
+    "auc", "auroc", "roc", "map", "ap", "ar", "miou", "iou", "dice", "bleu", "rouge", "meteor", "wer", "cer", "ter",
+    "reward", "rewards", "rew", "return", "returns", "precision", "recall", "psnr", "ssim", "lpips", "fid", "score",
+    "scores", "lr", "gradnorm", "gnorm", "error", "err", "entropy", "kl", "elbo", "kappa", "margin", "coverage",
+    "cos", "cosine", "ce", "bce", "xent", "cost", "logloss", "rmsle", "ndcg", "mrr", "mcc", "pearson", "spearman",
+    "r2", "mfu", "mpjpe", "epe", "sdr", "snr", "sisnr", "stoi", "pesq", "inertia", "objective", "objf",
+    "likelihood", "logprob", "sps", "winrate", "episodic", "bpc", "bpb", "bpd", "hinge", "mlm",
+})  # fmt: skip
 
 
+@lru_cache(maxsize=65536)
 def is_strong(name: str) -> bool:
-    """Return whether a name is one that training programs use: `val_loss`, `R@5`, `Train Acc (8-bit)`."""
-    return bool(_STRONG.search(name))
+    """Return whether a name is one that training programs use: `val_loss`, `R@5`, `LanguageCrossEntropy`."""
+    tokens = [token.lower() for token in _TOKEN.findall(name[:200])]
+    if any(token in _STRONG for token in tokens) or _RECALL_AT.search(name):
+        return True
+    both = set(pairwise(tokens))
+    return bool(
+        both & {("learning", "rate"), ("grad", "norm"), ("gradient", "norm"), ("win", "rate"), ("episode", "length")}
+    ) or ("f1" in name.lower() or "r2" in name.lower().split("_"))
 
 
 def admit(state: State, shape: str, values: Values, *, sure: bool = False) -> list[Values]:
@@ -58,7 +72,8 @@ def admit(state: State, shape: str, values: Values, *, sure: bool = False) -> li
 def settle(state: State) -> list[Values]:
     """The file is at rest: return the held values of shapes that are credible though rare, in the order of the file.
 
-    Credible is: known names, and either twice with a moving step, or once after other lines had been believed.
+    Credible is: known names, and either twice with a moving step, or once after other lines had been believed, or once
+    with a counter of its own in a file that has lines which are believed.
     """
     shapes = state.get("shapes", {})
     released: list[Values] = []
@@ -67,7 +82,8 @@ def settle(state: State) -> list[Values]:
             continue
         names = kept["held"][-1][4]
         strong = any(is_strong(name) for name in names)
-        if strong and (kept["late"] or (kept["n"] >= 2 and _believable(kept))):
+        counted = not shape.startswith("sticky") and state.get("n_believed")
+        if strong and (kept["late"] or counted or (kept["n"] >= 2 and _believable(kept))):
             released += [_unpack(held) for held in kept["held"]]
             shapes[shape] = "believed"
     return sorted(released, key=lambda values: values.offset)
@@ -83,11 +99,12 @@ def _count(kept: State, values: Values) -> None:
     kept["n"] += 1
     last = kept["last"]
     if values.step is None:
-        first = next(iter(values.values.values()))
+        first = list(values.values.values())[:MAX_COMPARED]
         kept["moved"] |= last is not None and first != last
         kept["rising"] += 1
         kept["last"] = first
         return
+    last = None if isinstance(last, list) else last
     kept["rising"] += last is None or values.step >= last
     kept["moved"] |= last is not None and values.step != last
     kept["last"] = values.step

@@ -1,7 +1,8 @@
 """A house style as one regular expression: named groups are metrics, the step is on the line or kept from before.
 
-Users write the same in registry.toml. Group names: `step`, `epoch` and `total` count; `name` and `value` are one pair;
-any other group is a metric, with `__` for `/`. A line that names no step belongs to the last step named.
+Users write the same in registry.toml. Group names: `step`, `epoch` and `total` count; `name` and `value` are one pair
+(`part` goes before its name); any other group is a metric, with `__` for `/`. A line that names no step belongs to the
+last step named.
 """
 
 import re
@@ -12,17 +13,19 @@ import msgspec
 
 from registry.ingest import numbers
 from registry.ingest.counters import running_step, whole_step
+from registry.ingest.naming import named
 from registry.ingest.records import Line, Record, State, Total, Values
 
 MAX_GRAMMAR_CHARS = 8192
-_COUNTS = frozenset({"step", "epoch", "total", "name", "value"})
+_COUNTS = frozenset({"step", "epoch", "total", "name", "value", "part"})
 
 
 class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of a house style.
 
     `line` is searched in the message; `hint` is a text that such a line always holds (it makes the search cheap).
-    `rest` says what follows the match: nothing, `pairs` (`loss: 0.5, lr=1e-3`) or `words` (`loss 0.5, lr 1e-3`).
+    `rest` says what follows the match: nothing, `pairs` (`loss: 0.5, lr=1e-3`), `words` (`loss 0.5, lr 1e-3`) or
+    `sections` (`[train] loss=0.5, [valid] loss=0.6`); `around` are pairs before the match and after it.
     `prefix` is put before the names. `axis` is what the step counts.
     """
 
@@ -35,7 +38,10 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(frozen=True)
 class LineFormat:
-    """A text format: `feed` returns the records of a line that is its own, None for any other line."""
+    """A text format: `feed` returns the records of a line that is its own, None for any other line.
+
+    `settle` gives out what waited for a next line when the file is at rest.
+    """
 
     name: str
     hints: tuple[str, ...]
@@ -45,6 +51,7 @@ class LineFormat:
     step: str
     end: str = "none"
     version: int = 1
+    settle: Callable[[State], list[Record]] | None = None
 
 
 def compiled(
@@ -72,10 +79,7 @@ def _records(state: State, name: str, grammar: Grammar, found: re.Match[str], li
     records: list[Record] = []
     _count(state, name, grammar, groups, records)
     values = _values(grammar, groups)
-    if grammar.rest == "pairs":
-        values |= _prefixed(grammar.prefix, numbers.pairs(line.text, found.end()))
-    elif grammar.rest == "words":
-        values |= _prefixed(grammar.prefix, numbers.spaced_pairs(line.text, found.end()))
+    values |= _prefixed(grammar.prefix, _rest(grammar.rest, line.text, found))
     if values:
         axis = grammar.axis if "step" in groups or "epoch" in groups else state.get("axis", grammar.axis)
         records.append(Values(line.offset, values, state.get("step"), line.at, axis))
@@ -99,11 +103,27 @@ def _count(state: State, name: str, grammar: Grammar, groups: dict[str, str], re
 def _values(grammar: Grammar, groups: dict[str, str]) -> dict[str, float]:
     values: dict[str, float] = {}
     if "name" in groups and (number := numbers.to_number(groups.get("value", ""))) is not None:
-        values[groups["name"]] = number
+        part = f"{groups['part'].lower()}/" if "part" in groups else ""
+        values[part + " ".join(groups["name"].split())] = number
     for key, text in groups.items():
         if key not in _COUNTS and (number := numbers.to_number(text)) is not None:
             values[key.replace("__", "/")] = number
     return _prefixed(grammar.prefix, values)
+
+
+def _rest(kind: str, text: str, found: re.Match[str]) -> dict[str, float]:
+    """Return what stands behind (or around) the match."""
+    if kind == "pairs":
+        return numbers.pairs(text, found.end())
+    if kind == "around":
+        return numbers.pairs(text[: found.start()]) | numbers.pairs(text, found.end())
+    if kind == "words":
+        return numbers.spaced_pairs(text, found.end())
+    if kind == "sections":
+        rest = text[found.end() :]
+        fields = numbers.signed_fields(rest)
+        return {name: fields[place].value for name, place in named(rest, fields).items()}
+    return {}
 
 
 def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:

@@ -26,6 +26,7 @@ _ROTATED = re.compile(
     r"(?P<stem>.+\.(?:log|txt|out|err|csv|jsonl|json))\.(?:(?P<number>\d{1,3})|(?P<old>old|bak))", re.IGNORECASE
 )
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+_A_STEP = re.compile(r"(?P<stem>.*(?:epoch|step|iter))[_-]?(?P<n>\d{1,12})\.json", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _EXTENSIONS = re.compile(
     r"(?:\.(?:log\.json|json\.log|log|txt|out|err|stdout|stderr|jsonl|ndjson|json|csv|tsv|ya?ml|toml|console|output))+$",
@@ -319,6 +320,8 @@ def stem_of(name: str) -> tuple[str, int]:
         return "", 0
     if rotated := _ROTATED.fullmatch(name):
         name = rotated["stem"]
+    if one := _A_STEP.fullmatch(name):
+        name = f"{one['stem']}.json"
     stem = _EXTENSIONS.sub("", name) or name
     rank = 0
     if ranked := _RANKED.fullmatch(stem):
@@ -334,14 +337,17 @@ def family_of(path: str) -> str:
     folder, name = os.path.split(path)
     if "tfevents" in name:
         return os.path.join(folder, "tfevents")
-    rotated = _ROTATED.fullmatch(name)
+    rotated = _ROTATED.fullmatch(name) or _A_STEP.fullmatch(name)
     return os.path.join(folder, rotated["stem"]) if rotated else path
 
 
 def _reading_order(source: Source) -> tuple[int, int, str]:
-    """Rotated files before the one they were cut from, the oldest first."""
-    rotated = _ROTATED.fullmatch(os.path.basename(source.path))
+    """Rotated files before the one they were cut from, the oldest first; documents of a step in the order of steps."""
+    name = os.path.basename(source.path)
+    rotated = _ROTATED.fullmatch(name)
     age = -(int(rotated["number"]) if rotated["number"] else 1000) if rotated else 0
+    if one := _A_STEP.fullmatch(name):
+        age = int(one["n"])
     return source.rank, age, source.path
 
 

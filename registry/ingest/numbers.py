@@ -5,6 +5,7 @@ A number counts only as a whole token: not the `1` of `1:23:45`, of `1.2.3`, of 
 
 import math
 import re
+from typing import NamedTuple
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _WORDS = r"(?:nan|inf(?:inity)?)(?![A-Za-z])"
@@ -15,17 +16,25 @@ _UNITS = (
 )
 UNIT = rf"(?:\s?(?:{_UNITS})(?![\w/]))?"
 _END = r"(?=[\s,;|)\]}\"'(*<]|[.:](?:\s|$)|-(?:\s|$)|$)"
-_FULL = re.compile(rf"\s*({NUMBER})\s*", re.IGNORECASE)
-PAIR = re.compile(rf"\s{{0,8}}[:=]\s{{0,12}}({NUMBER}){UNIT}{_END}", re.IGNORECASE)
-_PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_CUT = re.compile(r"[,;|\t\]}>\"#*]|\s\s|\s-\s|[:=](?:\s|$)")
-_PAREN_NUMBER = re.compile(r"\([-+\d.,eE% ]{1,40}\)")
-_NAME = re.compile(r"[A-Za-z_%][\w ./@%+\-()&^']*")
-_DIVIDERS = re.compile(r"[,;|\t]|\s-\s")
-_GAPS = re.compile(r"\s\s+|\s-\s")
-_SPACED = re.compile(rf"([A-Za-z_][\w ./@%+\-()]{{0,79}}?)\s+({NUMBER}){UNIT}", re.IGNORECASE)
 MAX_NAME_LENGTH = 80
 MAX_NAME_SPACES = 5
+_FULL = re.compile(rf"\s*({NUMBER})\s*", re.IGNORECASE)
+PAIR = re.compile(
+    rf"\s{{0,40}}(?:[:=]|\sis\s)\s{{0,12}}(?:\[(?=[^\],\s]{{1,40}}\]))?({NUMBER}){UNIT}{_END}", re.IGNORECASE
+)
+_PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_CUT = re.compile(r"[,;|\t\[\]}>\"#*]|\s\s|\s-\s|[:=](?:\s|$)")
+_PAREN_NUMBER = re.compile(r"\([-+\d.,eE% ]{1,40}\)")
+_NAME = re.compile(r"[A-Za-z_%][\w ./@%+\-()&^']*")
+_DIVIDERS = re.compile(r"[,;|\t]|\s-\s|:\s(?=[A-Za-z])")
+_GAPS = re.compile(r"\s\s+|\s-\s")
+_TILE = re.compile(
+    rf"(?<![\w.])([A-Za-z_][\w./@%+\-()^]{{0,60}}(?:\s[A-Za-z_(][\w./@%+\-()^]{{0,60}}){{0,{MAX_NAME_SPACES}}}):?\s{{1,16}}({NUMBER}){UNIT}"
+    r"(?=[\s)\]}]|$)",
+    re.IGNORECASE,
+)
+_IN_TIME = re.compile(r"(?<![\w.-])\d[\d:]*$")
+_EDGES = " :-*>[](){}=#\t"
 MAX_SPACED_CHARS = 4096
 MAX_PAIRS = 500
 
@@ -51,21 +60,40 @@ def as_metric(value: object) -> float | None:
     return None
 
 
-def pairs(text: str, start: int = 0) -> dict[str, float]:
+class Field(NamedTuple):
+    """A named number of a line: where its name begins, and where its digits begin and end."""
+
+    name: str
+    value: float
+    start: int
+    number: tuple[int, int]
+
+
+def signed_fields(text: str, start: int = 0) -> list[Field]:
     """Return the `name: value` and `name=value` pairs of a line from `start` on, in their order.
 
     A unit after the number is dropped, never applied. Names may hold spaces (`Train Acc (8-bit) = 0.9995`).
     """
-    found: dict[str, float] = {}
+    found: list[Field] = []
     end = start
     for match in PAIR.finditer(text, start):
-        name = pair_name(text[max(end, match.start() - 2 * MAX_NAME_LENGTH) : match.start()])
+        if match[0][0] == ":" and _IN_TIME.search(text, max(end, match.start() - 12), match.start()):
+            continue
+        begin = max(end, match.start() - 2 * MAX_NAME_LENGTH)
+        words = text[begin : match.start()]
+        name = pair_name(words)
         end = match.end()
         if name and not (name[-1].isdigit() and name.rsplit(" ", 1)[-1].isdigit() and match[0][1].isdigit()):
-            found[name] = float(match[1].replace(",", ""))
+            at = begin + max(0, words.rfind(name))
+            found.append(Field(name, float(match[1].replace(",", "")), at, match.span(1)))
             if len(found) >= MAX_PAIRS:
                 break
     return found
+
+
+def pairs(text: str, start: int = 0) -> dict[str, float]:
+    """Return `signed_fields` by name; of two with one name the last counts."""
+    return {field.name: field.value for field in signed_fields(text, start)}
 
 
 def pair_name(words: str) -> str:
@@ -82,13 +110,48 @@ def pair_name(words: str) -> str:
     return name
 
 
-def spaced_pairs(text: str, start: int = 0) -> dict[str, float]:
-    """Return the pairs of a line such as `val_loss 0.2843, coverage A 97.19%`: each part ends with its number."""
-    found: dict[str, float] = {}
-    text = _PAREN_NUMBER.sub("", text[start : start + MAX_SPACED_CHARS])
-    divided = _DIVIDERS if any(letter in text for letter in ",;|\t") else _GAPS
-    for part in divided.split(text):
-        match = _SPACED.fullmatch(part.strip(" :-*>[]()"))
-        if match and match[1].count(" ") <= MAX_NAME_SPACES:
-            found[match[1].rstrip(" -./'")] = float(match[2].replace(",", ""))
+def spaced_fields(text: str, start: int = 0) -> list[Field]:
+    """Return the pairs of a line such as `val_loss 0.2843, coverage A 97.19%` or `loss 0.5 acc 0.9 lr 1e-3`.
+
+    Between two dividers there must be nothing but names and their numbers.
+    """
+    text = _PAREN_NUMBER.sub(lambda number: " " * len(number[0]), text[: start + MAX_SPACED_CHARS])
+    found: list[Field] = []
+    position = start
+    for divider in _DIVIDERS.finditer(text + ";", start):
+        found += _tiled(text, position, divider.start())
+        position = divider.end()
+        if len(found) >= MAX_PAIRS:
+            break
     return found
+
+
+def _tiled(text: str, start: int, end: int) -> list[Field]:
+    """Return the fields that a part of a line is made of; where it is not, those between its wide gaps."""
+    whole = _tiles(text, start, end)
+    if whole is not None:
+        return whole
+    found: list[Field] = []
+    position = start
+    for gap in [*_GAPS.finditer(text, start, end), None]:
+        stop = gap.start() if gap else end
+        found += _tiles(text, position, stop) or []
+        position = gap.end() if gap else end
+    return found
+
+
+def _tiles(text: str, start: int, end: int) -> list[Field] | None:
+    found: list[Field] = []
+    position = start
+    for match in _TILE.finditer(text, start, end):
+        if text[position : match.start()].strip(_EDGES):
+            return None
+        name = " ".join(match[1].rstrip(" -./':").split())
+        found.append(Field(name, float(match[2].replace(",", "")), match.start(1), match.span(2)))
+        position = match.end()
+    return None if text[position:end].strip(_EDGES) and text[position:end].lstrip()[:1] not in "[(" else found
+
+
+def spaced_pairs(text: str, start: int = 0) -> dict[str, float]:
+    """Return `spaced_fields` by name; of two with one name the last counts."""
+    return {field.name: field.value for field in spaced_fields(text, start)}

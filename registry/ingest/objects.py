@@ -23,7 +23,14 @@ NEVER = frozenset({
     "num_workers", "size", "row_id", "hours", "minutes",
 })  # fmt: skip
 """Fields and names that are numbers but never metrics; compared in lower case."""
-MAX_DEPTH = 3
+MAX_DEPTH = 7
+_NAME_KEYS = ("metric", "name", "tag", "key", "metric_name")
+_SPREAD = frozenset({"mean", "std", "num", "count", "n", "min", "max", "total", "median", "avg"})
+_SETTINGS = frozenset({
+    "config", "configs", "hparams", "hyperparameters", "args", "arguments", "env_info", "hist_stats", "sampler_results",
+    "metadata", "environment", "git",
+})  # fmt: skip
+"""Parts of an object that hold no metrics."""
 MAX_FIELDS = 5000
 
 
@@ -43,13 +50,25 @@ def qualified(prefix: str, name: str) -> str:
     )
 
 
+def _by_name(found: dict[Any, Any]) -> dict[Any, Any]:
+    """`{"name": "loss", "value": 0.5, "step": 3}` is `{"loss": 0.5, "step": 3}`."""
+    if "value" not in found or len(found) > 12:
+        return found
+    key = next((key for key in _NAME_KEYS if isinstance(found.get(key), str)), None)
+    if key is None:
+        return found
+    return {found[key]: found["value"], **{k: v for k, v in found.items() if k not in (key, "value")}}
+
+
 def flatten(found: dict[Any, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
     """Return nested dicts as one, keys joined by `/`; deeper than MAX_DEPTH they are left out."""
     flat: dict[str, Any] = {}
     for key, value in found.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            if depth < MAX_DEPTH:
+            if "mean" in value and value.keys() <= _SPREAD:
+                flat[name] = value["mean"]
+            elif depth < MAX_DEPTH and str(key).lower() not in _SETTINGS:
                 flat.update(flatten(value, f"{name}/", depth + 1))
         else:
             flat[name] = value
@@ -66,7 +85,7 @@ def object_values(
     `epoch_counts`: a whole `epoch` may serve as the step; where it may not (or is a fraction) it stays a value, and
     the step is None if nothing else counts.
     """
-    flat = flatten(found)
+    flat = flatten(_by_name(found))
     keys = {str(key).lower(): key for key in flat}
     prefix, mode_key = "", None
     for lower in MODE_KEYS & keys.keys():

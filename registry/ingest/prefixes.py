@@ -8,7 +8,7 @@ from functools import lru_cache
 
 _ISO = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _STAMP = (
-    rf"(?:{_ISO}|\d\d/\d\d/\d{{4}}[ ]\d\d:\d\d:\d\d|\d\d/\d\d[ ]\d\d:\d\d:\d\d(?:[.,]\d+)?|"
+    rf"(?:{_ISO}|\d\d/\d\d/\d{{4}}[ ]\d\d:\d\d:\d\d|\d\d/\d\d[ ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[ ][AP]M)?|"
     r"[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d|\d\d:\d\d:\d\d(?:[.,]\d+)?)"
 )
 _LEVEL = r"(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|NOTICE|TRACE|SUCCESS|info|warning|error|debug)"
@@ -27,8 +27,9 @@ _UNIT = re.compile(
   | \((?:[\w.]+\ )?pid=\d+(?:,\ ip=[\d.]+)?\)
   | [\w.-]+:(?P<shard>\d+)\t[\w.]+:\d+\t
   | [\w.:<>]{{1,80}}(?=\s+[-|]\s+{_LEVEL}\b)
-  | [\w.]+:(?:[\w<>.]+:)?\d+(?=\s+-\s)
+  | (?!step|epoch|iter)[\w.]+:(?:[\w<>.]+:)?\d+(?=\s+-\s)
   | [\w.]{{1,80}}(?=\s+{_LEVEL}:)
+  | [┌│└](?=\s) | \[?\ ?(?:Info|Warning|Error|Debug):(?=\s)
   | -(?=\s) | \|(?=\s) | >>(?=\s) | :(?=\s)
     """,
     re.VERBOSE,
@@ -37,7 +38,7 @@ _DATED = re.compile(rf"{_ISO}|\d\d/\d\d/\d{{4}} \d\d:\d\d:\d\d")
 _SRUN = re.compile(
     rf"(\d{{1,4}}): (?=[\[{{]|:::|{_STAMP}|{_LEVEL}\b|.{{0,200}}?\b(?:step|epoch|iter|iteration)\b)", re.IGNORECASE
 )
-_STARTS = frozenset("[(|0123456789IWEFDNCSTRdrwgl-")
+_STARTS = frozenset("┌│└[(|0123456789IWEFDNCSTRdrwgl-")
 _SPACE = re.compile(r"\s*")
 MAX_UNITS = 10
 

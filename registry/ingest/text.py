@@ -8,9 +8,10 @@ import re
 from typing import Any
 
 from registry.ingest import bars, gate, jsontext, numbers
-from registry.ingest.counters import STEP_KEYS, counters, running_step
+from registry.ingest.counters import STEP_KEYS, Counter, counters, running_step, trailing_counter
 from registry.ingest.formats import LINE_FORMATS
 from registry.ingest.grammar import LineFormat
+from registry.ingest.naming import MODE_LINE, named, tidy
 from registry.ingest.objects import NEVER, eval_prefix, object_values, qualified
 from registry.ingest.prefixes import peel
 from registry.ingest.records import Ended, Inputs, Line, Record, State, Total, Values
@@ -28,10 +29,21 @@ _HEADER_REST = re.compile(
 _MODE = re.compile(
     r"\b(train|training|val|valid|validation|eval|evaluation|test|testing|dev)\b(?!\s*[:=]\s*[-+.\d])", re.IGNORECASE
 )
-_LEADING_MODE = re.compile(r"(train|training|val|valid|validation|eval|evaluation|test)[ :]+(?=\S)", re.IGNORECASE)
+_PREPOSITION = re.compile(r"\s(?:at|after|for|in|of|on|@)\s{1,3}$")
+_WITHIN = frozenset({"batch", "batches", "leading", "trailing"})
+_GLOBAL = frozenset({"global_step", "num_updates", "nupdates", "total_timesteps", "num_timesteps"})
+MAX_REST_CHARS = 16
+CERTAIN_FIELDS = 4
 _BARE = re.compile(r"\b(?<!['\"])(nan|inf|-inf|None|True|False)\b(?!['\"])")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "None": "null", "True": "true", "False": "false"}
 _COMMAND = re.compile(r"\s--?([A-Za-z][\w-]*)(?:[= ]((?!-{1,2}[A-Za-z])\S+(?: (?!-)\S+)*))?")
+_WRAPPED = re.compile(r"tensor\(|float\d\d\(|[Aa]rray\(|OrderedDict\(")
+_WRAPPED_NUMBER = re.compile(
+    r"(?:np\.|numpy\.|jnp\.)?(?:tensor|float\d\d|[Aa]rray|DeviceArray)\(([-+\w.]{1,40})"
+    r"(?:, [^()]{0,200}(?:\([^()]{0,80}\))?[^()]{0,80})?\)"
+)
+_ORDERED = re.compile(r"OrderedDict\(\[([^\[\]]{0,4000})\]\)")
+_TUPLE = re.compile(r"\(('[^']{1,80}'), ([^()]{1,80})\)")
 _TRACE = re.compile(r"\+ (?:export )?([A-Za-z_]\w*)=(\S*)$")
 
 
@@ -58,9 +70,10 @@ def feed(state: State, offset: int, raw: str, extra: tuple[LineFormat, ...] = ()
     return _untabled(state, line)
 
 
-def settle(state: State) -> list[Values]:
-    """The file is at rest: return the values that waited for the gate and are credible."""
-    return gate.settle(state)
+def settle(state: State) -> list[Record]:
+    """The file is at rest: return the values that waited for a next line, or for the gate and are credible."""
+    waited = [record for form in LINE_FORMATS if form.settle for record in form.settle(state)]
+    return [*waited, *gate.settle(state)]
 
 
 def _took(state: State, name: str, records: list[Record]) -> list[Record]:
@@ -80,6 +93,8 @@ def _other_rank(state: State, line: Line) -> list[Record]:
 
 def _untabled(state: State, line: Line) -> list[Record]:
     """A line that no format knows: objects, bars, words about the end, then generic pairs."""
+    if "(" in line.text and _WRAPPED.search(line.text):
+        line.text = _unwrap(line.text)
     text = line.text
     if "{" in text and (found := decode_object(text)) is not None:
         return _object(state, line, *found)
@@ -90,6 +105,12 @@ def _untabled(state: State, line: Line) -> list[Record]:
         return [said]
     generic = _generic(state, line)
     return _inputs(state, line) if generic is None else _took(state, "generic", generic)
+
+
+def _unwrap(text: str) -> str:
+    """Return a line with `tensor(0.5, device='cuda:0')` and `np.float64(0.5)` as `0.5`, an OrderedDict as a dict."""
+    text = _WRAPPED_NUMBER.sub(r"\1", text[:MAX_FORMAT_CHARS])
+    return _ORDERED.sub(lambda found: "{" + _TUPLE.sub(r"\1: \2", found[1]) + "}", text)
 
 
 # --- objects in a line
@@ -194,55 +215,106 @@ def _generic(state: State, line: Line) -> list[Record] | None:
     """`name: value` lists on a line that counts, or after a header line that does; None for any other line."""
     text = line.text if len(line.text) <= MAX_GENERIC_CHARS else line.text[:MAX_GENERIC_CHARS]
     found = counters(text)
-    values = _pairs(text, found)
-    if not values:
-        if not found or not _is_header(text, found):
+    fields = _fields(text, found)
+    if not fields:
+        return _header(state, line, text, found)
+    if not found:
+        if not _nothing_else(text, fields, strictly=not _in_block(state, line)):
             return None
+        found = trailing_counter(text) if state.get("axis") == "epoch" else []
+    return _said(state, line, text, found, fields)
+
+
+def _header(state: State, line: Line, text: str, found: list[Counter]) -> list[Record] | None:
+    """A line that only counts, or only names a part of the run, speaks for the lines below it."""
+    if found and _is_header(text, found):
         state["step"], state["axis"] = _step_of(state, found)
+        state["epoch"] = state["step"] if state["axis"] == "epoch" else None
+        state["mode"], state["indent"] = "", _indent(line.raw)
         return _totals(found)
-    if not found and not _nothing_else(text, values):
-        return None
+    if not found and len(text) <= 60 and (mode := MODE_LINE.fullmatch(text)):
+        state["mode"] = mode[1].lower()
+        return []
+    if "best iteration" in text.lower():
+        state["recall"] = True
+    return None
+
+
+def _said(
+    state: State, line: Line, text: str, found: list[Counter], fields: list[numbers.Field]
+) -> list[Record] | None:
+    """Return the values of a line that was understood, once its shape is believed."""
     step, axis = _step_of(state, found) if found else (state.get("step"), state.get("axis", "step"))
-    named = _named(text, values)
     if found:
-        state["step"], state["axis"] = step, axis
+        if state.pop("recall", False) and step < state.get("step", 0):
+            return []
+        if not _within_header(state, found):
+            state["step"], state["axis"], state["mode"] = step, axis, ""
+            state["epoch"] = None
+    if not (state.get("n_believed") or len(fields) >= CERTAIN_FIELDS or _seem_metrics(text, fields)):
+        return None
+    names = named(text, fields, "" if found else state.get("mode", ""))
+    values = {name: fields[place].value for name, place in names.items()}
     counted = "/".join(counter.name for counter in found) or "sticky"
-    shape = f"{counted}: {', '.join(named)[:400]}"
-    record = Values(line.offset, named, step, line.at, axis)
+    record = Values(line.offset, values, step, line.at, axis)
+    if found and state.get("said") == [step, values]:
+        return []
+    state["said"] = [step, values]
+    shape = f"{counted}: {', '.join(values)[:400]}"
     admitted = gate.admit(state, shape, record, sure=bool(found) and _known(state, record))
     return [*_totals(found), *_believe(state, admitted)] if admitted else []
 
 
-def _named(text: str, values: dict[str, float]) -> dict[str, float]:
-    """Return the values under names that say what they are of: `val Loss: 0.5 Acc: 0.8` is `val/Loss` and `val/Acc`."""
-    first, *others = values
-    lead = _LEADING_MODE.match(first)
-    if lead and others and not any(_LEADING_MODE.match(name) or _MODE.search(name) for name in others):
-        prefix = f"{lead[1].lower()}/"
-        return {prefix + (name if name != first else first[lead.end() :]): value for name, value in values.items()}
-    mode = _MODE.search(text[:120])
-    prefix = eval_prefix(mode[1]) if mode else ""
-    return {qualified(prefix, name): value for name, value in values.items()}
+def _seem_metrics(text: str, fields: list[numbers.Field]) -> bool:
+    """Return whether one of the numbers has a colon or an equals sign before it, or a name that metrics have."""
+    signed = any(sign in text[field.start : field.number[0]] for field in fields for sign in ":=")
+    return signed or any(gate.is_strong(field.name) for field in fields)
 
 
-def _nothing_else(text: str, values: dict[str, float]) -> bool:
-    """Return whether a line without a counter is nothing but named numbers, one of them a known metric."""
-    if not any(gate.is_strong(name) for name in values):
+def _nothing_else(text: str, fields: list[numbers.Field], *, strictly: bool) -> bool:
+    """Return whether a line without a counter is nothing but named numbers, one of them a known metric.
+
+    In a block below a header (not `strictly`) any name will do.
+    """
+    if strictly and not any(gate.is_strong(field.name) for field in fields):
         return False
-    rest = numbers.PAIR.sub("", text)
-    for name in values:
-        rest = rest.replace(name, "", 1)
-    return len(re.sub(r"[\W_]+", "", rest)) <= 12
+    kept, position = [], 0
+    for field in sorted(fields, key=lambda field: field.start):
+        kept.append(text[position : field.start])
+        position = max(position, field.number[1])
+    rest = text[field.start + len(field.name) : field.number[0]] if len(fields) == 1 else ""
+    left = re.sub(r"[\W_]+", "", "".join(kept) + text[position:])
+    return len(left) <= MAX_REST_CHARS and len(rest) <= 48
 
 
-def _pairs(text: str, found: list[Any]) -> dict[str, float]:
-    """Return the pairs of a line without those that are its counters, times and the like."""
-    for counter in reversed(found):
-        text = f"{text[: counter.start]};{text[counter.end :]}"
-    values = numbers.pairs(text)
-    if found:
-        values = {**numbers.spaced_pairs(text), **values}
-    return {name: value for name, value in values.items() if name.lower() not in NEVER and not _is_time(name)}
+def _in_block(state: State, line: Line) -> bool:
+    """Return whether a line stands deeper than the header above it."""
+    return "indent" in state and _indent(line.raw) > state["indent"]
+
+
+def _indent(raw: str) -> int:
+    return len(raw) - len(raw.lstrip())
+
+
+def _fields(text: str, found: list[Counter]) -> list[numbers.Field]:
+    """Return the named numbers of a line without those that are its counters, times and the like."""
+    for counter in found:
+        start = _before_preposition(text, counter.start)
+        filler = " " if start < counter.start else ";"
+        text = f"{text[:start]}{filler * (counter.end - start)}{text[counter.end :]}"
+    fields = numbers.signed_fields(text)
+    if found or not fields:
+        rest = text
+        for field in fields:
+            rest = f"{rest[: field.start]}{';' * (field.number[1] - field.start)}{rest[field.number[1] :]}"
+        fields = sorted([*fields, *numbers.spaced_fields(rest)], key=lambda field: field.start)
+    return [field for field in tidy(fields) if field.name.lower() not in NEVER and not _is_time(field.name)]
+
+
+def _before_preposition(text: str, start: int) -> int:
+    """`Average loss at step 20: 4.3`: the words `at step 20` stand within a name."""
+    found = _PREPOSITION.search(text, max(0, start - 8), start)
+    return found.start() if found else start
 
 
 def _is_time(name: str) -> bool:
@@ -250,31 +322,38 @@ def _is_time(name: str) -> bool:
     return lower.startswith(("eta", "remaining")) or lower.endswith(("remaining", " eta", "_eta"))
 
 
-def _is_header(text: str, found: list[Any]) -> bool:
+def _is_header(text: str, found: list[Counter]) -> bool:
     rest = text
     for counter in reversed(found):
         rest = rest[: counter.start] + rest[counter.end :]
     return len(rest) <= 80 and bool(_HEADER_REST.fullmatch(rest))
 
 
-def _step_of(state: State, found: list[Any]) -> tuple[int, str]:
+def _within_header(state: State, found: list[Counter]) -> bool:
+    """Return whether a line counts within the epoch that a header above it names."""
+    return (
+        len(found) == 1 and found[0].name in _WITHIN and found[0].total is not None and state.get("epoch") is not None
+    )
+
+
+def _step_of(state: State, found: list[Counter]) -> tuple[int, str]:
     """Return the step and axis of a line's counters: the finest one, made to run on over epochs."""
     epoch = next((counter for counter in found if counter.axis == "epoch"), None)
-    fine = next(
-        (counter for counter in found if counter.name in ("global_step", "num_updates", "total_timesteps")), None
-    )
+    fine = next((counter for counter in found if counter.name in _GLOBAL), None)
     fine = fine or next((counter for counter in found if counter.axis != "epoch"), None)
     if fine is None:
         assert epoch is not None
         return epoch.n, "epoch"
-    if epoch is None:
-        return fine.n, fine.axis
-    return running_step(state, f"line:{fine.name}", epoch.n, fine.n, fine.total), fine.axis
+    if epoch is not None:
+        return running_step(state, f"line:{fine.name}", epoch.n, fine.n, fine.total), fine.axis
+    if _within_header(state, found):
+        return running_step(state, f"line:{fine.name}", state["epoch"], fine.n, fine.total), fine.axis
+    return fine.n, fine.axis
 
 
-def _totals(found: list[Any]) -> list[Record]:
+def _totals(found: list[Counter]) -> list[Record]:
     """Return the end that a counter announces; one that is counted within epochs announces none."""
-    if len(found) == 1 and found[0].total is not None and found[0].name not in ("batch", "batches"):
+    if len(found) == 1 and found[0].total is not None and found[0].name not in _WITHIN:
         return [Total(found[0].total, found[0].axis)]
     return []
 

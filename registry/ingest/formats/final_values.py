@@ -1,6 +1,6 @@
 """Documents of last values: `all_results.json`, DVCLive's `metrics.json`, `wandb-summary.json`, `done.json`.
 
-They only fill in names that no other file of the run has as a series.
+They only fill in names that no other file of the run has as a series; one a step (`metrics_epoch_3.json`) is a point.
 """
 
 import re
@@ -14,8 +14,8 @@ from registry.ingest.objects import NEVER, flatten
 from registry.ingest.records import Ended, Inputs, Record, Values
 
 _RESULTS = re.compile(
-    r"(?:all|train|eval|test|predict|final|best|val|valid|summary)?[_-]?(?:results?|metrics|scores?|summary)|wandb-summary"
-    r"|(?:eval|test|train|best|final)",
+    r"(?:(?:all|train|eval|test|predict|final|best|val|valid|summary)?[_-]?(?:results?|metrics|scores?|summary)|wandb-summary"
+    r"|(?:eval|test|train|best|final))(?:[_-](?P<axis>epoch|step|iter)[_-]?(?P<n>\d{1,12}))?",
     re.IGNORECASE,
 )
 _DONE = re.compile(r"(?:done|finished|complete|completed|success|status|final_status)", re.IGNORECASE)
@@ -30,7 +30,8 @@ MAX_FIELDS = 500
 def records(name: str, document: Any) -> list[Record] | None:
     """Return the last values (axis `final`) and the status word of a document whose name says that it holds them."""
     stem = name.rsplit(".", 1)[0]
-    if not isinstance(document, dict) or not (_RESULTS.fullmatch(stem) or _DONE.fullmatch(stem)):
+    named = _RESULTS.fullmatch(stem)
+    if not isinstance(document, dict) or not (named or _DONE.fullmatch(stem)):
         return None
     flat = flatten(document)
     found: list[Record] = []
@@ -46,7 +47,10 @@ def records(name: str, document: Any) -> list[Record] | None:
         if (number := as_metric(value)) is not None and not isinstance(value, bool) and _is_metric(key, stem)
     }
     if values and len(values) <= MAX_FIELDS:
-        found.append(Values(0, values, step, axis="final"))
+        if named and named["n"]:
+            found.append(Values(0, values, int(named["n"]), axis="epoch" if named["axis"] == "epoch" else "step"))
+        else:
+            found.append(Values(0, values, step, axis="final"))
     if isinstance(flat.get("run_name"), str):
         found.append(Inputs({"run_name": flat["run_name"]}))
     return found or None
@@ -62,7 +66,7 @@ def _is_metric(key: str, stem: str) -> bool:
 FORMAT = DocumentFormat(
     name="last values",
     records=records,
-    files="all_results.json, metrics.json, wandb-summary.json, done.json",
+    files="all_results.json, metrics.json, metrics_epoch_N.json, wandb-summary.json, done.json",
     example='{"train_loss": 15.3, "train_runtime": 952.6, "epoch": 80.0}',
     step="`step` where the document names one",
     end="`status`; a file `done.json`",

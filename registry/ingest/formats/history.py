@@ -63,6 +63,8 @@ def _from_objects(rows: list[Any], prefix: str) -> Iterator[Record]:
     steps = []
     found: list[Record] = []
     counted = any(str(key).lower() in STEP_KEYS for key in rows[0])
+    if not counted and not _speak_of_training(rows[0]):
+        return
     for number, row in enumerate(rows, start=1):
         values, others = object_values(state, row, 0)
         if values.step is None and not counted:
@@ -74,6 +76,13 @@ def _from_objects(rows: list[Any], prefix: str) -> Iterator[Record]:
     rising = sum(later >= earlier for earlier, later in pairwise(whole))
     if len(set(whole)) >= MIN_LENGTH and rising >= 0.8 * (len(whole) - 1):
         yield from found
+
+
+def _speak_of_training(row: dict[Any, Any]) -> bool:
+    """Return whether a row that does not count is one of metrics: half of its numbers have names that metrics have."""
+    names = [str(key) for key, value in row.items() if as_metric(value) is not None or isinstance(value, dict)]
+    strong = [name for name in names if gate.is_strong(name) or name.lower() in _WRAPPERS or eval_prefix(name.lower())]
+    return 2 * len(strong) >= len(names) and "id" not in row
 
 
 def _numbered(document: dict[Any, Any]) -> list[dict[str, Any]] | None:

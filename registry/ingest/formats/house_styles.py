@@ -1,4 +1,4 @@
-"""House styles that need one expression each: Marian, ESPnet, Darknet."""
+"""House styles that need an expression or two each: Marian, ESPnet, Darknet, Caffe, trax and others."""
 
 from registry.ingest.grammar import Grammar, compiled
 
@@ -27,9 +27,8 @@ ESPNET = compiled(
     [
         Grammar(
             hint="epoch results: [train]",
-            line=r"(?P<epoch>\d{1,18})epoch results: \[train\] ",
-            rest="pairs",
-            prefix="train/",
+            line=r"(?P<epoch>\d{1,18})epoch results: (?=\[train\] )",
+            rest="sections",
             axis="epoch",
         ),
         Grammar(
@@ -52,4 +51,63 @@ DARKNET = compiled(
     files="*.log",
     example=" 1: 2.345678, 2.345678 avg loss, 0.001000 rate, 3.2 seconds, 64 images",
     step="the number before the colon",
+)
+CAFFE = compiled(
+    "caffe",
+    [
+        Grammar(hint=", Testing net", line=r"Iteration (?P<step>\d{1,18}), Testing net"),
+        Grammar(
+            hint="net output #",
+            line=r"(?P<part>Test|Train) net output #\d+: (?P<name>[\w/.-]{1,80}) = (?P<value>\S{1,40})",
+        ),
+        Grammar(
+            hint="Iteration ",
+            line=r"Iteration (?P<step>\d{1,18})(?: \([^()]{0,60}\))?, (?P<name>loss|lr) = (?P<value>\S{1,40})",
+        ),
+    ],
+    files="*.log",
+    example="I0101 12:00:02.1 1234 solver.cpp:228] Iteration 100 (12.5 iter/s, 8s/100 iters), loss = 0.5",
+    step="`Iteration n`; net outputs belong to the iteration before them",
+    end="`Optimization Done.`",
+)
+TENSORFLOW = compiled(
+    "tensorflow estimator",
+    [
+        Grammar(
+            hint="Saving dict for global step",
+            line=r"Saving dict for global step (?P<step>\d{1,18}): ",
+            rest="pairs",
+            prefix="eval/",
+        )
+    ],
+    files="*.log",
+    example="INFO:tensorflow:Saving dict for global step 200: accuracy = 0.91, global_step = 200, loss = 0.21",
+    step="`global step n`",
+)
+TRAX = compiled(
+    "trax",
+    [
+        Grammar(
+            hint=" | ",
+            line=r"^Step\s+(?P<step>\d{1,18}): (?P<name>(?:train|eval)\s+\w{1,80}) \|\s+(?P<value>\S{1,40})\s*$",
+        )
+    ],
+    files="*.log",
+    example="Step    100: train CrossEntropyLoss |  5.51",
+    step="`Step n`",
+)
+TACOTRON = compiled(
+    "tacotron",
+    [
+        Grammar(
+            hint="Grad Norm",
+            line=r"^Train loss (?P<step>\d{1,18}) (?P<train_loss>\S{1,40}) Grad Norm (?P<grad_norm>\S{1,40}) ",
+        ),
+        Grammar(
+            hint="Validation loss ", line=r"^Validation loss (?P<step>\d{1,18}): +(?P<validation_loss>\S{1,40})\s*$"
+        ),
+    ],
+    files="*.log",
+    example="Train loss 12 0.345678 Grad Norm 1.234567 1.50s/it",
+    step="the number after `Train loss`",
 )

@@ -20,7 +20,7 @@ FORMAT = compiled(
         Grammar(
             hint="iteration ",
             line=r"(?:^|[|\]\s])iteration\s+(?P<step>\d{1,18})/\s*(?P<total>\d{1,18})\s*\|",
-            rest="pairs",
+            rest="around",
         ),
     ],
     files="*.log",

@@ -18,6 +18,7 @@ MAX_CELL_CHARS = 200
 MAX_HELD_ROWS = 3
 _NAME_COLUMNS = frozenset({"metric", "name", "tag", "key", "metric_name"})
 _TIME_COLUMNS = frozenset({"timestamp", "_timestamp", "wall_time", "walltime", "wall time"})
+_DECIMAL_COMMA = re.compile(r"[-+]?\d{1,18},\d{1,18}")
 _KNOWN_FILE = re.compile(
     r"(?:^|[_\-.])(?:metrics?|history|hist|results?|progress|log|logs|training|train|val|losses|loss|curves?|epochs?|scalars)(?=[_\-.]|$)",
     re.IGNORECASE,
@@ -88,6 +89,8 @@ def _row(state: State, offset: int, cells: list[str]) -> list[Record]:
     if len(cells) != len(columns["names"]) or cells == columns["names"]:
         state["n_missed"] = state.get("n_missed", 0) + (cells != columns["names"])
         return []
+    if state["delimiter"] == ";":
+        cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
     state["n_rows"] = state.get("n_rows", 0) + 1
     values = _values(state, columns, cells, offset)
     return list(_admit(state, columns, values)) if values is not None and values.values else []
@@ -121,12 +124,17 @@ def _values(state: State, columns: State, cells: list[str], offset: int) -> Valu
     if columns["step"] is not None and columns["epoch"] not in (None, columns["step"]):
         key = columns["names"][columns["step"]].lower()
         epoch = whole_step(numbers.to_number(cells[columns["epoch"]]))
-        if key in ("iter", "iteration", "batch", "it") and epoch is not None:
-            step = running_step(state, f"row:{prefix}", epoch, step)
+        if key in ("iter", "iteration", "batch", "it", "steps") and epoch is not None:
+            step = running_step(state, f"row:{prefix}", epoch, step if step >= 0 else _last_of(state, f"row:{prefix}"))
     at = numbers.to_number(cells[columns["time"]]) if columns["time"] is not None else None
     if at is not None:
         at = at / 1000.0 if at > 1e11 else at if at > 1e8 else None
     return Values(offset, _numbers(columns, cells, prefix), step, at, axis)
+
+
+def _last_of(state: State, key: str) -> int:
+    """Return the count that stands for the end of an epoch, which sentence-transformers writes as -1."""
+    return int(state.get(key, {"n": 0})["n"])
 
 
 def _numbers(columns: State, cells: list[str], prefix: str) -> dict[str, float]:
