@@ -76,6 +76,9 @@ class RankRun(Run):
         if own:
             super()._log_checked(own, step, basis)  # type: ignore[arg-type]
 
+    def log_evaluation(self, artifact: str | None = None, *_: Any, **__: Any) -> None:
+        """Nothing: rank 0 judges the weights, which are the same everywhere."""
+
     def sync(self) -> None:
         """Nothing waits here: what is written is written at once."""
 

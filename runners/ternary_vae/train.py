@@ -24,6 +24,7 @@ from runners.ternary_vae.operations import all_operations, as_input, batch_ids, 
 from runners.ternary_vae.record import define_metrics, finish, use_dataset
 from runners.ternary_vae.schedule import BetaWatch, Phase, activation_step, phase_at
 from runners.ternary_vae.settings import Settings
+from runners.training import distributed
 from runners.training.loop import Control, Criterion, Loop
 from runners.training.machine import prepare
 from runners.training.optimise import Stepper
@@ -39,6 +40,8 @@ def train(settings: Settings, run: Run, control: Control) -> None:
     if settings.n_models > 1 or settings.study != "none":
         if settings.recipe == "v5.5":
             raise UsageError("n_models and study are of the calibrated recipe", hint="train v5.5 seed by seed")
+        if distributed.world_size() > 1:
+            raise UsageError("many models at once are one process's work", hint="start it without torchrun")
         study.train_many(settings, run, control, machine)
         return
     task = make_task(settings.seed, settings.holdout, settings.targets).to(machine.device)
@@ -73,11 +76,13 @@ def train(settings: Settings, run: Run, control: Control) -> None:
 
     def losses(ids: Tensor, phase: Phase, *, quiet: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss on some operations; `quiet` takes each latent's mean and draws nothing from the prior."""
-        x, trits = x_of[ids], task.targets[ids]
+        rows = distributed.own_rows(len(ids)).to(ids.device)
+        x, trits = x_of[ids[rows]], task.targets[ids[rows]]
         if settings.recipe == "v5.5":
             phase = dataclasses.replace(phase, temperature_a=0.0, temperature_b=0.0) if quiet else phase
             return recipe_loss(model, x, trits, phase, settings, controller)
-        noise = no_noise(len(x), x.device) if quiet else draw_noise(len(x), settings, phase, x.device)
+        noise = no_noise(len(ids), x.device) if quiet else draw_noise(len(ids), settings, phase, x.device)
+        noise |= {key: noise[key][rows] for key in ("latent/A", "latent/B")}
         return calibrated_loss(model, x, trits, noise, weights_at(settings, phase))
 
     def one_step(step: int) -> dict[str, float]:

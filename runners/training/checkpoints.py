@@ -20,6 +20,7 @@ from torch import Tensor
 
 from registry.errors import CheckFailedError, HoldfastError, NotFoundError
 from registry.run import Run
+from runners.training import distributed
 
 FOLDER_NAME = "checkpoints"
 STATE_NAME = "resume.pt"
@@ -114,6 +115,8 @@ class Checkpoints:
         self.folder.mkdir(exist_ok=True)
         self.problem = ""
         """Why the newest checkpoint could not be written; empty when it could."""
+        if not distributed.is_writer():
+            return
         for left_over in self.folder.glob(f".*{_TEMPORARY_SUFFIX}"):
             left_over.unlink(missing_ok=True)
 
@@ -137,6 +140,12 @@ class Checkpoints:
         return self._keep(self.folder / STATE_NAME, buffer.getvalue(), "checkpoint", step)
 
     def _keep(self, path: Path, content: bytes, role: str, step: int) -> bool:
+        """Write and record in rank 0; no process goes on before the file is there."""
+        kept = not distributed.is_writer() or self._write(path, content, role, step)
+        distributed.wait_for_all()
+        return kept
+
+    def _write(self, path: Path, content: bytes, role: str, step: int) -> bool:
         try:
             write_durably(path, content)
             self.run.log_artifact(path, role, step=step)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from registry.errors import CheckFailedError, UsageError
 from registry.run import Run
+from runners.training import distributed
 from runners.training.checkpoints import Checkpoints, NotFiniteError, is_better, load_weights
 from runners.training.stopping import Stop
 
@@ -116,7 +117,7 @@ class Loop:
     @property
     def interrupted(self) -> bool:
         """Whether a signal ended the loop: then there is no time left for a long evaluation."""
-        return bool(self._control.stop.signal_name)
+        return self.ended_by.startswith("SIG")
 
     def steps(self) -> Iterator[int]:
         """Yield the number of each step still to be made; keep a checkpoint every so often and after the last.
@@ -129,7 +130,7 @@ class Loop:
             yield self._making
             self.step = self._making
             self._tell()
-            self.ended_by = self.ended_by or self._control.stop.reason
+            self.ended_by = distributed.agree(self.ended_by or self._control.stop.reason)
             if self.step % self._every == 0 and self.step < self.total_steps and not self.ended_by:
                 self.save()
         self.save()

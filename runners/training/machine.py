@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from registry.errors import UsageError
+from runners.training import distributed
 from runners.training.settings import CommonSettings
 
 
@@ -31,11 +32,12 @@ class Machine:
     def describe(self) -> dict[str, str | int]:
         """Return the machine as params of a run."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
-        return {"machine/device": name, "machine/precision": self.precision, "machine/threads": self.threads}
+        described = {"machine/device": name, "machine/precision": self.precision, "machine/threads": self.threads}
+        return described | ({"machine/processes": distributed.world_size()} if distributed.world_size() > 1 else {})
 
 
 def prepare(settings: CommonSettings) -> Machine:
-    """Choose device, precision and threads, set the threads, and seed torch, numpy and random.
+    """Choose device, precision and threads, set the threads, seed torch, numpy and random, meet the other processes.
 
     Raises UsageError when a GPU, or an arithmetic that this machine lacks, is asked for by name.
     """
@@ -43,16 +45,19 @@ def prepare(settings: CommonSettings) -> Machine:
     machine = Machine(device, choose_precision(settings.precision, device), settings.threads or idle_cores())
     torch.set_num_threads(machine.threads)
     seed_everything(settings.seed)
+    distributed.join(device)
     return machine
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device: `auto` is the first GPU, or the CPU."""
+    """Return the device: `auto` is the first GPU (of several processes each its own), or the CPU."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("device=cuda, but torch sees no GPU here", hint="use device=auto or device=cpu")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", 0)
+    own = torch.device("cuda", distributed.local_rank() % torch.cuda.device_count())
+    torch.cuda.set_device(own)
+    return own
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

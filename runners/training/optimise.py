@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from runners.training import distributed
 from runners.training.checkpoints import NotFiniteError
 from runners.training.machine import Machine
 
@@ -13,7 +14,8 @@ class Stepper:
     """Makes optimiser steps of `accumulate` forward and backward passes each.
 
     Loss and gradient norm are looked at before the weights move, so weights that were finite stay finite. With fp16 a
-    gradient that overflows lowers the loss scale and skips the step, as mixed precision has to.
+    gradient that overflows lowers the loss scale and skips the step, as mixed precision has to. Of several processes
+    each computes its part; loss and gradient are the means over all.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Stepper:
         self._machine = machine
         self._clip_norm = clip_norm
         self.gradient_norm = 0.0
+        distributed.same_weights(self._parameters)
 
     def step(self, loss_of: Callable[[int], Tensor]) -> float:
         """Make one step on the mean of `loss_of(0) … loss_of(accumulate - 1)` and return that mean.
@@ -43,11 +46,12 @@ class Stepper:
         for index in range(self.accumulate):
             with self._machine.autocast():
                 loss = loss_of(index) / self.accumulate
-            value = float(loss.detach())
+            value = distributed.average(float(loss.detach()), loss.device)
             if not abs(value) < float("inf"):
                 raise NotFiniteError(f"the loss is {value}", hint="lower the learning rate or look at the data")
             self.scaler.scale(loss).backward()
             total += value
+        distributed.average_gradients(self._parameters)
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self.gradient_norm = float(norm)

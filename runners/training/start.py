@@ -15,6 +15,7 @@ import registry
 from registry import events, places
 from registry.errors import HoldfastError, NotFoundError, UsageError
 from registry.run import Run
+from runners.training import distributed
 from runners.training import settings as settings_module
 from runners.training.checkpoints import NotFiniteError, load_state, write_durably
 from runners.training.family import Family, find_family
@@ -142,6 +143,8 @@ def _last_status(folder: Path) -> str | None:
 
 
 def _keep_origin(run: Run, family: Family, params: dict[str, Any]) -> None:
+    if not distributed.is_writer():
+        return
     own = import_module(family.train.partition(":")[0])
     folders = [Path(str(own.__file__)).parent, Path(__file__).parent]
     path = run.folder / ORIGIN_NAME
@@ -179,6 +182,7 @@ def _carry_out(
     except BaseException as error:
         run.finish("failed", evidence=f"{type(error).__name__}: {error}"[:500])
         raise
+    distributed.leave()
     status, evidence = _ending(control)
     run.finish(status, evidence=evidence)
     loop = control.loop
@@ -203,6 +207,6 @@ def _ending(control: Control) -> tuple[str, str]:
     if loop is None or loop.step == 0:
         return "failed", "the family made no step"
     made = f"step {loop.step} of {loop.total_steps}"
-    if control.stop.signal_name:
-        return "killed", f"{control.stop.signal_name} at {made}; the checkpoint is good"
+    if loop.interrupted:
+        return "killed", f"{loop.ended_by} at {made}; the checkpoint is good"
     return "finished", f"{loop.ended_by} at {made}" if loop.ended_by else f"all {loop.total_steps} steps made"

@@ -7,6 +7,7 @@ import torch
 from msgspec import Meta
 
 from registry.run import Run
+from runners.training import distributed
 from runners.training.family import Family, Variant
 from runners.training.loop import Control, Criterion, Loop
 from runners.training.machine import prepare
@@ -21,13 +22,14 @@ class ToySettings(CommonSettings):
     learning_rate: Annotated[float, Meta(gt=0, description="Adam's.")] = 1e-2
     patience: Annotated[int, Meta(ge=0, description="Early stopping.")] = 0
     nan_at: Annotated[int, Meta(ge=0, description="The step whose loss is NaN; 0: none.")] = 0
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of units left out.")] = 0.5
     width: Annotated[int, Meta(ge=1, description="Hidden units.")] = 8
 
 
 def train(settings: ToySettings, run: Run, control: Control) -> None:
     machine = prepare(settings)
     model = torch.nn.Sequential(
-        torch.nn.Linear(4, settings.width), torch.nn.Dropout(0.5), torch.nn.Linear(settings.width, 1)
+        torch.nn.Linear(4, settings.width), torch.nn.Dropout(settings.dropout), torch.nn.Linear(settings.width, 1)
     )
     optimiser = torch.optim.Adam(model.parameters(), settings.learning_rate)
     stepper = Stepper(optimiser, model.parameters(), machine, clip_norm=1.0, accumulate=settings.accumulate)
@@ -42,7 +44,7 @@ def train(settings: ToySettings, run: Run, control: Control) -> None:
     )
 
     def loss_of(_: int) -> torch.Tensor:
-        x = torch.randn(16, 4)
+        x = torch.randn(16, 4)[distributed.own_rows(16)]
         loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
         return loss * float("nan") if settings.nan_at and loop.current == settings.nan_at else loss
 
