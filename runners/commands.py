@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry import places
+from registry import ranks
 from registry.cli.context import context
 from registry.cli.output import out
 from registry.clock import parse_duration
@@ -217,10 +218,12 @@ def _progress(copies: _Copies) -> Iterator[tuple["Progress", Any]]:
     console = Console(stderr=True, quiet=context().quiet)
 
     def opened(run: "Run") -> None:
+        if ranks.rank() > 0:
+            return
         copies.begin(run)
         console.print(f"run {run.id} {run.name}  {run.folder}", markup=False, highlight=False, soft_wrap=True)
 
-    if context().quiet:
+    if context().quiet or ranks.rank() > 0:
         yield (lambda step, total, text: None), opened
         return
     if not console.is_terminal:
@@ -246,7 +249,12 @@ def _plain_progress() -> "Progress":
 
 
 def _report(outcome: "Outcome", copies: _Copies) -> int:
-    """Print the result, wait for its copies and return the exit code; a run that a signal ended exits with 130."""
+    """Print the result, wait for its copies and return the exit code; a run that a signal ended exits with 130.
+
+    Of several processes rank 0 speaks.
+    """
+    if ranks.rank() > 0:
+        return EXIT_INTERRUPTED if outcome.status == "killed" else 0
     if context().json:
         out.json(dataclasses.asdict(outcome))
     else:
