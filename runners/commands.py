@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry import places
-from registry import ranks
+from registry import places, ranks
 from registry.cli.context import context
 from registry.cli.output import out
 from registry.clock import parse_duration
