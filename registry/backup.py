@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlmodel import Session
 
-from registry import audit, clock, custody
+from registry import audit, clock, custody, moving
 from registry.alert import Alert
 from registry.copies.remotes import connect
 from registry.copies.sources import bytes_source, file_source
@@ -31,7 +31,6 @@ from registry.errors import (
     RefusedError,
     RegistryUnusableError,
     SourceChangedError,
-    UsageError,
 )
 from registry.hashing import FrozenFile, digest_file, manifest_text, parse_manifest
 from registry.places import DATABASE_NAME, JOURNAL_NAME, OUTPUT_NAME
@@ -55,14 +54,15 @@ class Listed:
 def make_backup(db: Database, remote_name: str, progress: Progress | None = None) -> Backup:
     """Put a snapshot of the registry on a remote and read it back.
 
-    Raises UsageError for a database server (its own tools do that), CheckFailedError when a file could not be
-    verified there, UnreachableError, NoSpaceError.
+    A database server's record goes into a runs.db too. Raises CheckFailedError when a file could not be verified there,
+    UnreachableError, NoSpaceError.
     """
-    if not db.is_sqlite:
-        raise UsageError("this registry is a database server", hint="back it up with pg_dump, and the journals with it")
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=db.root) as folder, connect(db, remote_name) as connected:
         staged = Path(folder)
-        snapshot(db.path, staged / DATABASE_NAME)
+        if db.is_sqlite:
+            snapshot(db.path, staged / DATABASE_NAME)
+        else:
+            moving.snapshot(db, staged / DATABASE_NAME)
         files = list(_files(db, staged))
         manifest = manifest_text([FrozenFile(name, source.digest, source.size_bytes) for name, source in files])
         digest = hashlib.sha256(manifest).hexdigest()

@@ -81,7 +81,6 @@ def project_journal(db: Database, path: Path) -> int:
 
 def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
     with db.write(durable=False) as session:
-        db.one_at_a_time(session)
         cursor = _cursor(session, db, path)
         chunk = journal.read_whole_lines(path, cursor.offset, CHUNK_BYTES)
         if not chunk:

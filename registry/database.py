@@ -1,8 +1,8 @@
 """The one way to open the registry: SQLite in WAL mode (or PostgreSQL), migrated when its schema is old.
 
-Readers get a consistent snapshot; a writer gets one immediate transaction. `durable=True` puts the commit on the disk
-before it returns (synchronous=FULL): for what a person or the guard decides or proves. Metric rows can be made again
-from the journals and use NORMAL.
+Readers get a consistent snapshot; writers take turns, one immediate transaction each, on a server too. `durable=True`
+puts the commit on the disk before it returns (synchronous=FULL): for what a person or the guard decides or proves.
+Metric rows can be made again from the journals and use NORMAL.
 """
 
 import contextlib
@@ -31,7 +31,8 @@ from registry.settings import Settings, load_settings
 BUSY_TIMEOUT_S = 20.0
 _PAGE_BYTES = 65_536
 _WRITE = "holdfast_write"
-_CREATION_LOCK, _PROJECTION_LOCK = 7_254_013, 7_254_014
+_WRITER_LOCK = 7_254_013
+"""The advisory lock that a server's writers hold: what SQLite's BEGIN IMMEDIATE is to a file."""
 
 
 def open_database(url: str | None = None, *, create: bool = False, readonly: bool = False) -> "Database":
@@ -148,8 +149,6 @@ class Database:
             self._switch_to_wal()
         with self.write() as session:
             server = session.connection()
-            if not self.is_sqlite:
-                server.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
             tables = sqlalchemy.inspect(server).get_table_names()
             if "alembic_version" in tables:
                 return
@@ -210,7 +209,10 @@ class Database:
 
     @contextlib.contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Session]:
-        """Yield a session in one immediate transaction: committed at the end, rolled back on any error."""
+        """Yield a session in one immediate transaction: committed at the end, rolled back on any error.
+
+        Whoever writes sees what the one before decided. Waits BUSY_TIMEOUT_S for its turn, then raises.
+        """
         if self.readonly:
             raise RegistryUnusableError(f"{self.shown} is open for reading only")
         with self._explained(), self.engine.connect() as connection:
@@ -221,16 +223,13 @@ class Database:
                 driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             with Session(bind=connection, info={"root": self.root}) as session:
                 try:
+                    if not self.is_sqlite:
+                        _wait_for_turn(session)
                     yield session
                     session.commit()
                 except BaseException:
                     session.rollback()
                     raise
-
-    def one_at_a_time(self, session: Session) -> None:
-        """Wait until no other transaction projects: SQLite's writers take turns anyway, a server's do not."""
-        if not self.is_sqlite:
-            session.connection().execute(text(f"SELECT pg_advisory_xact_lock({_PROJECTION_LOCK})"))
 
     def data_version(self) -> int:
         """Return a number that changes whenever another connection has committed; costs microseconds."""
@@ -260,6 +259,13 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             raise explain(error, self.shown, full=self.is_sqlite and _is_full(self.root)) from error
+
+
+def _wait_for_turn(session: Session) -> None:
+    """Take the writers' lock of a server until the transaction ends."""
+    server = session.connection()
+    server.execute(text(f"SET LOCAL lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}"))
+    server.execute(text(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})"))
 
 
 def _on_server_connect(connection: Any, _record: Any) -> None:
@@ -298,6 +304,7 @@ _EXPLAINED = (
         "`registry restore` a backup, or `registry rebuild` it from the journals",
     ),
     ("locked", "{url} is locked by another process", "try again when it is done"),
+    ("lock timeout", "{url} is locked by another writer", "try again when it is done"),
     ("disk is full", "no space left for {url}", "free some space; nothing that was recorded is lost"),
     ("readonly", "{url} cannot be written", "check the owner of the file and of its folder"),
     ("unable to open", "cannot open {url}", "check that the folder exists and can be written"),

@@ -4,8 +4,11 @@ Every row arrives as it was, numbers and audit chain included. The counts of all
 so the other database has the whole record or nothing of it; the old one is only read.
 """
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, func, select, text
@@ -40,13 +43,32 @@ def move(source: Database, to: str) -> Moved:
         _require_another(source, target)
         with source.write() as reading, target.write() as writing:
             old, new = reading.connection(), writing.connection()
-            _keep_others_out(old, source)
             _require_empty(new, target.shown)
-            n_rows = {table.name: _move_table(old, new, table, target) for table in SQLModel.metadata.sorted_tables}
-            _require_equal(new, n_rows)
+            n_rows = _copy_rows(old, new, target)
         return Moved(target.shown, {name: count for name, count in n_rows.items() if count})
     finally:
         target.close()
+
+
+def snapshot(source: Database, path: Path) -> None:
+    """Write the record as it is now, while others may write, into a new SQLite registry at `path`."""
+    target = open_database(str(path), create=True)
+    try:
+        with source.read() as reading, target.write() as writing:
+            new = writing.connection()
+            new.execute(text("DELETE FROM meta"))
+            _copy_rows(reading.connection(), new, target)
+    finally:
+        target.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+
+
+def _copy_rows(old: Connection, new: Connection, target: Database) -> dict[str, int]:
+    """Copy all tables and return the rows of each. Raises CheckFailedError when a count differs afterwards."""
+    n_rows = {table.name: _move_table(old, new, table, target) for table in SQLModel.metadata.sorted_tables}
+    _require_equal(new, n_rows)
+    return n_rows
 
 
 def _require_same_root(source: Database, to: str) -> None:
@@ -64,13 +86,6 @@ def _require_another(source: Database, target: Database) -> None:
         same_id = one.connection().execute(query).scalar() == other.connection().execute(query).scalar()
     if same_id:
         raise UsageError(f"{target.shown} holds this record already", hint="name an empty database")
-
-
-def _keep_others_out(old: Connection, source: Database) -> None:
-    """Let nobody write until the move is done; SQLite's one writer is us already."""
-    if not source.is_sqlite:
-        names = ", ".join(f'"{table.name}"' for table in SQLModel.metadata.sorted_tables)
-        old.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
 
 
 def _require_empty(new: Connection, shown: str) -> None:

@@ -41,19 +41,23 @@ class Report:
 def rebuild(url: str | None = None, to: str | None = None) -> Report:
     """Make the registry anew and put it in the old one's place (or at `to`); the old file is kept beside it.
 
-    Raises UsageError for a database server, which has its own means.
+    Raises UsageError for a database server without `to`: a server is never overwritten.
     """
     address = places.registry_url(url)
-    if places.is_server(address):
-        raise UsageError("rebuild makes a runs.db; a database server is restored by its own means")
-    old_path = Path(address).resolve()
+    if places.is_server(address) and to is None:
+        raise UsageError(
+            "this registry is a database server, which is never overwritten",
+            hint="registry rebuild --to NEW.db, then registry --db NEW.db migrate --to an empty database",
+        )
+    old_path = Path(places.root_folder(address), places.DATABASE_NAME) if places.is_server(address) else Path(address)
+    old_path = old_path.resolve()
     new_path = Path(to).resolve() if to else old_path.with_name(f"{old_path.name}.rebuilding")
     for path in _with_sidecars(new_path):
         path.unlink(missing_ok=True)
     report = Report(new_path)
     new = open_database(str(new_path), create=True)
     try:
-        _fill(new, old_path, report)
+        _fill(new, address, report)
         with new.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
@@ -83,8 +87,8 @@ def _swap(old_path: Path, new_path: Path) -> Path | None:
     return kept
 
 
-def _fill(new: Database, old_path: Path, report: Report) -> None:
-    old = _open_old(old_path, report)
+def _fill(new: Database, old_address: str, report: Report) -> None:
+    old = _open_old(old_address, report)
     journals = set(_journals_of(old)) if old else set()
     report.n_points = catch_up(new)
     report.n_points += sum(project_journal(new, path) for path in sorted(journals) if path.exists())
@@ -97,11 +101,14 @@ def _fill(new: Database, old_path: Path, report: Report) -> None:
         report.n_journals = session.connection().execute(text("SELECT count(*) FROM journal_cursor")).scalar() or 0
 
 
-def _open_old(path: Path, report: Report) -> Database | None:
-    if not path.exists() or path.stat().st_size == 0:
+def _open_old(address: str, report: Report) -> Database | None:
+    path = Path(address)
+    if not places.is_server(address) and (not path.exists() or path.stat().st_size == 0):
         return None
     try:
-        old = open_database(str(path), readonly=True)
+        old = open_database(address, readonly=True)
+        if not old.is_sqlite:
+            return old
         with old.read() as session:
             if (said := session.connection().execute(text("PRAGMA integrity_check(1)")).scalar()) != "ok":
                 report.warnings.append(f"the old registry is damaged ({said}); what can be read of it is carried over")

@@ -51,7 +51,7 @@ def server() -> Iterator[str]:
             _wait(port, process, folder / "log")
             yield f"postgresql+psycopg://holdfast@127.0.0.1:{port}/"
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGQUIT)
             process.wait(30)
 
 
@@ -77,3 +77,17 @@ def new_database(address: str, name: str) -> str:
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     return address + name
+
+
+def empty(address: str) -> None:
+    """Take every row out of a registry and number anew: a tenth of what a new database costs."""
+    import psycopg
+    from sqlmodel import SQLModel
+
+    tables = [table.name for table in reversed(SQLModel.metadata.sorted_tables) if table.name != "meta"]
+    with psycopg.connect(address.replace("postgresql+psycopg://", "postgresql://"), autocommit=True) as connection:
+        connection.execute("; ".join(f'DELETE FROM "{name}"' for name in tables))
+        for (name,) in connection.execute(
+            "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"
+        ).fetchall():
+            connection.execute(f'ALTER SEQUENCE "{name}" RESTART')

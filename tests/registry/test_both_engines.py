@@ -17,14 +17,6 @@ from tests.registry import postgres
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def postgres_server():
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL is not installed")
-    with postgres.server() as address:
-        yield address
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request, own_folder, monkeypatch):
     """The address of an empty registry, set as REGISTRY_DB."""

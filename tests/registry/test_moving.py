@@ -11,7 +11,7 @@ import registry
 from registry.cli.main import main
 from registry.database import open_database
 from tests.registry import postgres
-from tests.registry.test_both_engines import engine, postgres_server, train  # noqa: F401
+from tests.registry.test_both_engines import engine, train  # noqa: F401
 
 
 def everything(url):
@@ -46,7 +46,7 @@ def record(cli, own_folder, monkeypatch):
     return own_folder / "runs.db"
 
 
-def test_there_and_back(cli, record, postgres_server, monkeypatch):  # noqa: F811
+def test_there_and_back(cli, record, postgres_server, monkeypatch):
     before = everything(str(record))
     server = postgres.new_database(postgres_server, "moved")
     moved = cli("migrate", "--to", server, "--json").json

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,16 +13,14 @@ import pytest
 import registry
 from registry import catchup, clock, events, journal
 from registry.database import open_database
+from tests.registry.rows import rows
 
 POINTS = "SELECT r.name, s.name, p.seq, p.step, p.value, p.segment FROM metric_point p JOIN metric_series s"
 POINTS += " ON s.id = p.series_id JOIN run r ON r.id = s.run_id ORDER BY 1, 2, 3"
 
 
-def points(db_path="runs.db"):
-    with sqlite3.connect(db_path) as connection:
-        rows = connection.execute(POINTS).fetchall()
-    connection.close()
-    return rows
+def points():
+    return rows(POINTS)
 
 
 def journals(folder=Path("runs")):
@@ -127,18 +124,15 @@ TABLES = (
     "SELECT run_id, name, version, role FROM dataset_use",
     "SELECT run_id, suite, suite_digest FROM run_suite",
     "SELECT run_id, suite, name, verdict, observed FROM gate_result",
-    "SELECT path, run_id, offset, bad_lines FROM journal_cursor",
+    'SELECT path, run_id, "offset", bad_lines FROM journal_cursor',
 )
 
 
-def contents(path):
-    with sqlite3.connect(path) as connection:
-        found = {sql: sorted(connection.execute(sql).fetchall(), key=repr) for sql in TABLES}
-    connection.close()
-    return found
+def contents(address=None):
+    return {sql: sorted(rows(sql, address), key=repr) for sql in TABLES}
 
 
-def test_rebuild_gives_the_same_tables_from_the_journals(cli, own_folder):
+def test_rebuild_gives_the_same_tables_from_the_journals(cli, own_folder, record_engine, monkeypatch):
     suite = 'name = "mine"\n[[gate]]\nname = "good"\nmetric = "acc"\nop = ">="\nthreshold = 0.5\n'
     (own_folder / "mine.toml").write_text(suite)
     with registry.init(name="full", params={"lr": 0.1}, tags=["t"], gates="mine.toml") as run:
@@ -154,15 +148,19 @@ def test_rebuild_gives_the_same_tables_from_the_journals(cli, own_folder):
     cli("tag", "full", "kept")
     cli("note", "full", "looks good")
     cli("dataset", "add", "d@1", "mine.toml")
-    before = contents("runs.db")
-    said = cli("rebuild", "--yes")
+    before = contents()
+    said = cli("rebuild", "--yes", *(["--to", "new.db"] if record_engine == "postgresql" else []))
     assert "2 runs" in said.out
-    assert contents("runs.db") == before
+    if record_engine == "postgresql":
+        assert "never overwritten" in cli("rebuild", "--yes", code=2).err
+        monkeypatch.setenv("REGISTRY_DB", "new.db")
+    assert contents() == before
     assert [note["text"] for note in cli("show", "full", "--json").json["notes"]] == ["looks good"]
     assert cli("history", "--json").json
     assert cli("doctor").code == 0
 
 
+@pytest.mark.file_only
 def test_rebuild_works_when_the_old_file_is_garbage(cli, own_folder):
     record_some("a", 10)
     cli("ls")
@@ -200,6 +198,7 @@ def test_a_run_on_another_host_is_crashed_when_its_heartbeat_stops_and_lives_whe
         assert cli("ls", "--json").json[0]["status"] == "running"
 
 
+@pytest.mark.file_only
 def test_a_moved_project_is_the_same_record(cli, own_folder, monkeypatch):
     record_some("a", 10)
     cli("ls")

@@ -12,6 +12,7 @@ import pytest
 import registry
 from registry import promotion
 from registry.database import open_database
+from tests.registry.rows import change
 
 CHECKS = list(promotion.CHECKS)
 
@@ -267,19 +268,13 @@ def test_a_run_without_artifacts_says_so(cli, vault):
 
 
 def test_the_audit_chain_finds_a_row_that_was_changed_or_taken_out(cli, vault):
-    import sqlite3
-
     train("m", 0.9)
     for tag in ("one", "two", "three"):
         cli("tag", "m", tag)
     assert cli("doctor").code == 0
-    with sqlite3.connect("runs.db") as connection:
-        connection.execute("UPDATE audit SET details = '{}' WHERE id = 3")
-    connection.close()
+    change("UPDATE audit SET details = '{}' WHERE id = 3")
     assert "audit row 3" in cli("doctor", code=1).out
-    with sqlite3.connect("runs.db") as connection:
-        connection.execute("DELETE FROM audit WHERE id = 2")
-    connection.close()
+    change("DELETE FROM audit WHERE id = 2")
     assert "audit row 2 is missing" in cli("doctor", code=1).out
 
 

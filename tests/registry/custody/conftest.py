@@ -35,7 +35,7 @@ def other_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(str(tmp_path / "runs.db"), create=True)
+    database = open_database(os.environ.get("REGISTRY_DB") or str(tmp_path / "runs.db"), create=True)
     yield database
     database.close()
 

@@ -18,6 +18,7 @@ from registry.custody import Event
 from registry.database import Database, open_database
 from registry.remotes.folder import FolderStore
 
+from ..rows import change
 from .conftest import Recorded, blob_path, flip_byte
 
 Cli = Callable[..., Any]
@@ -342,11 +343,7 @@ def test_events_are_kept_and_the_state_is_what_they_come_to(cli: Cli, record: Re
     cli("copy", run.id, "--to", "nas")
     with db.read() as session:
         assert refold(session) == []
-    import sqlite3
-
-    with sqlite3.connect(db.path) as connection:
-        connection.execute("UPDATE copy SET trouble = '', verified_at = verified_at + 5")
-    connection.close()
+    change("UPDATE copy SET trouble = '', verified_at = verified_at + 5")
     with db.read() as session:
         assert len(refold(session)) == 1, "a row that was changed by hand is found"
     said = cli("doctor", "--json", code=None)
@@ -526,7 +523,7 @@ def test_two_that_drop_at_once_leave_a_copy(cli: Cli, record: Record, nas: Path,
     ready = threading.Barrier(2)
 
     def attempt(remote: str) -> None:
-        database = open_database(str(tmp_path / "runs.db"))
+        database = open_database()
         with database.read() as session:
             artifacts = load_artifacts(session, run_ids=[run.id])
         ready.wait()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from registry.database import Database
 from registry.errors import RefusedError
 from registry.guard import Judgement, Release, ThisMachine, Wish, let_go, permit
 
+from ..rows import change, rows
 from .conftest import Recorded, Sshd, flip_byte, poll
 
 Cli = Callable[..., Any]
@@ -39,34 +39,31 @@ def blockers(cli: Cli, *words: object) -> list[dict[str, Any]]:
     return list(said["blockers"])
 
 
-def permits(tmp_path: Path) -> list[tuple[str, str]]:
-    connection = sqlite3.connect(tmp_path / "runs.db")
-    rows = connection.execute("SELECT subject, outcome FROM permit ORDER BY issued_at").fetchall()
-    connection.close()
-    return rows
+def permits() -> list[tuple[str, str]]:
+    return rows("SELECT subject, outcome FROM permit ORDER BY issued_at")
 
 
 def test_a_machine_goes_when_everything_is_safe_elsewhere(cli: Cli, safe: Recorded, tmp_path: Path) -> None:
     said = cli("guard", safe.id, *GOES[:1], "--dry-run", "--json").json
     assert said["ok"] and said["runs"] == [safe.id] and said["blockers"] == []
-    assert not (tmp_path / "released").exists() and permits(tmp_path) == [], "asking does nothing"
+    assert not (tmp_path / "released").exists() and permits() == [], "asking does nothing"
     cli("guard", safe.id, *GOES)
     assert (tmp_path / "released").exists()
-    assert [outcome for _, outcome in permits(tmp_path)] == ["released"]
+    assert [outcome for _, outcome in permits()] == ["released"]
 
 
 def test_nothing_is_called_when_a_copy_is_missing(cli: Cli, record: Record, nas: Path, tmp_path: Path) -> None:
     run = record()
     said = cli("guard", run.id, *GOES, code=3)
     assert "best.bin" in said.err and "0 of 1" in said.err
-    assert not (tmp_path / "released").exists() and permits(tmp_path) == []
+    assert not (tmp_path / "released").exists() and permits() == []
 
 
 def test_two_copies_are_wished_and_one_has_to_be_accepted(cli: Cli, safe: Recorded, tmp_path: Path) -> None:
     said = cli("guard", safe.id, "--", "touch", "released", code=3)
     assert "1 of 2" in said.err and "--accept-single" in said.err
     cli("guard", safe.id, *GOES)
-    proof = sqlite3.connect(tmp_path / "runs.db").execute("SELECT proof FROM permit").fetchone()[0]
+    proof = rows("SELECT proof FROM permit")[0][0]
     assert json.loads(proof)["accept_single"] is True, "it is recorded"
 
 
@@ -112,19 +109,35 @@ def test_ignoring_needs_a_reason_and_it_is_kept(cli: Cli, safe: Recorded, tmp_pa
     (tmp_path / "cache.tmp").write_bytes(b"x")
     cli("guard", safe.id, "--accept-single", "--ignore", "*.tmp", "--", "true", code=2)
     cli("guard", safe.id, "--accept-single", "--ignore", "*.tmp", "--reason", "a cache", "--", "true")
-    proof = sqlite3.connect(tmp_path / "runs.db").execute("SELECT proof FROM permit").fetchone()[0]
+    proof = rows("SELECT proof FROM permit")[0][0]
     assert json.loads(proof)["ignores"] == [["*.tmp", "a cache"]]
 
 
-def test_known_litter_and_what_git_tracks_needs_no_word(cli: Cli, safe: Recorded, tmp_path: Path) -> None:
+def test_known_litter_and_what_git_keeps_elsewhere_needs_no_word(cli: Cli, safe: Recorded, tmp_path: Path) -> None:
     for name in ("__pycache__/x.pyc", ".cache/y", ".DS_Store", "env/pyvenv.cfg", "env/lib/z.py", "src/code.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "src/code.py"], check=True)
+
+    def git(*words: object) -> None:
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(tmp_path)]
+        subprocess.run(["git", *who, *map(str, words)], check=True, capture_output=True)
+
+    def stays() -> list[str]:
+        return [Path(item["subject"]).name for item in blockers(cli, safe.id)]
+
+    git("init", "-q")
+    git("add", "src/code.py")
+    assert stays() == ["code.py"], "it was not committed yet"
+    git("commit", "-q", "-m", "code")
     said = cli("guard", safe.id, "--accept-single", "--dry-run", "--json").json
     assert {"tracked by git", "a cache", "a virtual environment", "version control"} <= set(said["ignored"])
+    git("init", "-q", "--bare", ".git/far")
+    git("remote", "add", "origin", tmp_path / ".git" / "far")
+    assert stays() == ["code.py"], "no remote has the commit yet"
+    git("push", "-q", "origin", "HEAD:main")
+    cli("guard", safe.id, "--accept-single", "--dry-run")
+    (tmp_path / "src" / "code.py").write_bytes(b"better")
+    assert stays() == ["code.py"], "what was changed since is only here"
 
 
 def test_settings_may_name_what_needs_no_copy(cli: Cli, safe: Recorded, tmp_path: Path) -> None:
@@ -262,10 +275,8 @@ def test_an_artifact_may_be_lost_by_its_digest_and_with_a_reason(
     cli("guard", run.id, "--accept-single", *destroy, "--reason", "diverged", "--dry-run")
     assert len(cli("where", run.id, "--json").json) == 2, "asking discards nothing"
     cli("guard", run.id, "--accept-single", *destroy, "--reason", "diverged", "--", "true")
-    connection = sqlite3.connect(tmp_path / "runs.db")
-    assert connection.execute("SELECT discarded_reason FROM artifact WHERE role = 'last'").fetchone() == ("diverged",)
-    assert connection.execute("SELECT count(*) FROM audit WHERE action = 'destroy'").fetchone() == (1,)
-    connection.close()
+    assert rows("SELECT discarded_reason FROM artifact WHERE role = 'last'") == [("diverged",)]
+    assert rows("SELECT count(*) FROM audit WHERE action = 'destroy'") == [(1,)]
 
 
 def test_unreachable_is_a_no(cli: Cli, safe: Recorded, nas: Path) -> None:
@@ -281,7 +292,7 @@ def test_the_exit_code_is_the_commands_and_its_outcome_is_recorded(cli: Cli, saf
     cli("guard", safe.id, "--accept-single", "--", "sh", "-c", "exit 7", code=7)
     cli("guard", safe.id, "--accept-single", "--", "sh", "-c", "kill -9 $$", code=137)
     cli("guard", safe.id, "--accept-single", "--", "no-such-program", code=127)
-    assert [outcome for _, outcome in permits(tmp_path)] == ["failed", "unknown", "failed"]
+    assert [outcome for _, outcome in permits()] == ["failed", "unknown", "failed"]
     alerts = [alert for alert in cli("alerts", "--json").json if alert["code"] == "release-unknown"]
     assert len(alerts) == 1
     words = alerts[0]["hint"].split("registry ")[1].replace("released|failed", "released").split()
@@ -334,12 +345,12 @@ def test_what_changes_between_the_proof_and_the_call_stops_it(
         lambda: (tmp_path / "late.pt").write_bytes(b"x"),
         lambda: nas.rename(nas.with_name("away")),
     ]
-    for change in changes:
+    for meanwhile in changes:
         with pytest.raises((RefusedError, registry.UnreachableError)):
-            attempt(db, safe, change)
+            attempt(db, safe, meanwhile)
         assert not (tmp_path / "released").exists()
         (tmp_path / "late.pt").unlink(missing_ok=True)
-        if change is changes[0]:
+        if meanwhile is changes[0]:
             cli("verify", safe.id, code=1)
             cli("repair", safe.id)
 
@@ -376,6 +387,7 @@ def test_a_judgement_with_a_blocker_never_calls(cli: Cli, safe: Recorded, db: Da
     assert not (tmp_path / "released").exists()
 
 
+@pytest.mark.file_only
 def test_a_registry_that_cannot_be_written_lets_nothing_go(safe: Recorded, db: Database, tmp_path: Path) -> None:
     database = Database(str(db.path), readonly=True)
     wish = Wish((safe.id,), accept_single=True)
@@ -391,10 +403,10 @@ def test_a_watcher_killed_in_the_middle_begins_again(cli: Cli, safe: Recorded, t
     words = [sys.executable, "-m", "registry", "guard", safe.id, "--accept-single", "--", sys.executable, "-c", script]
     killed = subprocess.run(words, capture_output=True)
     assert killed.returncode == -9
-    assert permits(tmp_path)[0][1] is None
+    assert permits()[0][1] is None
     assert "release-unknown" in {alert["code"] for alert in cli("alerts", "--json").json}
     cli("guard", safe.id, *GOES)
-    assert [outcome for _, outcome in permits(tmp_path)] == [None, "released"]
+    assert [outcome for _, outcome in permits()] == [None, "released"]
 
 
 # --- another machine, over SSH
@@ -402,10 +414,7 @@ def test_a_watcher_killed_in_the_middle_begins_again(cli: Cli, safe: Recorded, t
 
 def test_a_host_is_swept_over_ssh(cli: Cli, safe: Recorded, box: Sshd, tmp_path: Path, db: Database) -> None:
     """The run's machine is `gpu`; its folders are listed and hashed there, its copies are read elsewhere."""
-    connection = sqlite3.connect(tmp_path / "runs.db")
-    connection.execute("""UPDATE run SET host = '{"name": "gpu"}'""")
-    connection.commit()
-    connection.close()
+    change("""UPDATE run SET host = '{"name": "gpu"}'""")
     (tmp_path / "registry.toml").write_text('[hosts.gpu]\nssh = "box"\n')
     cli("guard", "--host", "gpu", "--accept-single", "--dry-run")
     (tmp_path / "checkpoints_a100").mkdir()

@@ -1,6 +1,7 @@
 """From what a run recorded to the verdict that `show`, `gate check` and `promote` go by."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def test_the_best_is_looked_at_before_the_newest_checkpoint_and_the_last(cli, ow
         run.log_artifact(f"{role}{step}.bin", role=role, step=step)
     run.finish()
     cli("ls")
-    with open_database().write() as session:
+    with closing(open_database()) as db, db.write() as session:
         for expected in ("best1.bin", "checkpoint5.bin", "checkpoint3.bin", "last9.bin"):
             found = checkpoint_of(session, run.id)
             assert found.path == expected
@@ -141,7 +142,7 @@ def series_of(cli, logged):
 )
 def test_a_step_is_found_in_a_long_series_without_reading_it(cli, logged, step, expected):
     run = series_of(cli, logged)
-    with open_database().read() as session:
+    with closing(open_database()) as db, db.read() as session:
         from sqlmodel import select
 
         series = session.exec(select(MetricSeries).where(MetricSeries.run_id == run.id)).one()
@@ -151,7 +152,7 @@ def test_a_step_is_found_in_a_long_series_without_reading_it(cli, logged, step, 
 
 def test_where_a_step_was_passed_twice_the_checkpoints_own_segment_counts(cli, own_folder):
     run = series_of(cli, [(0, 0.0), (1, 1.0), (2, 2.0), (1, 10.0), (2, 20.0), (3, 30.0)])
-    with open_database().read() as session:
+    with closing(open_database()) as db, db.read() as session:
         from sqlmodel import select
 
         series = session.exec(select(MetricSeries).where(MetricSeries.run_id == run.id)).one()
@@ -267,6 +268,7 @@ def test_calibration_recorded_once_holds_for_every_run_of_the_suite(cli, suite):
     assert gates_of(cli, run)["acc"]["verdict"] == "uncalibrated"
 
 
+@pytest.mark.file_only
 def test_looking_makes_no_registry(cli, own_folder):
     assert {row["suite"] for row in cli("gate", "ls", "--json").json} >= {"5cat", "ternary-vae"}
     assert "no registry at" in cli("dataset", "ls", code=4).err

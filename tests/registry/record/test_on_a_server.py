@@ -21,12 +21,9 @@ must = "pass"
 REPORTS = Path(__file__).parents[3] / "docs" / "examples" / "reports"
 
 
-@pytest.fixture(scope="module")
-def address():
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL is not installed")
-    with postgres.server() as found:
-        yield postgres.new_database(found, "record")
+@pytest.fixture
+def address(postgres_server):
+    return postgres.new_database(postgres_server, "record")
 
 
 def test_the_whole_way_of_gates_data_and_reports(cli, own_folder, monkeypatch, address):
