@@ -8,17 +8,19 @@ import argparse
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from registry.errors import HoldfastError, NotFoundError, UsageError
-from registry.hashing import FrozenFile, digest_file, manifest_text
-from runners.lvm.files import save_store
+from runners.lvm.checks import write_checks
+from runners.lvm.files import load_store, save_store
 from runners.lvm.sequences import CONTEXT, Encoder, SequenceStore, unit
+from runners.training.machine import idle_cores
 
 SUFFIXES = (".txt", ".md", ".html", ".htm")
 SENTENCE_LETTERS = (30, 320)
@@ -30,7 +32,7 @@ PROBES = (
     "1 Kings 8:27",
 )
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'(])")
-_PROBE_DECIMALS = 2
+PROBE_DECIMALS = 4
 _BATCH = 64
 
 
@@ -69,9 +71,14 @@ def sentences_of(path: Path) -> list[str]:
         parser = _Paragraphs()
         parser.feed(text)
         paragraphs = parser.found
-    cut = (sentence for paragraph in paragraphs for sentence in _END_OF_SENTENCE.split(" ".join(paragraph.split())))
+    cut = (sentence for paragraph in paragraphs for sentence in cut_into_sentences(paragraph))
     least, most = SENTENCE_LETTERS
     return [sentence for sentence in cut if least <= len(sentence) <= most]
+
+
+def cut_into_sentences(text: str) -> list[str]:
+    """Return the sentences of a text, white space made single; a text without an end of sentence is one."""
+    return [sentence for sentence in _END_OF_SENTENCE.split(" ".join(text.split())) if sentence]
 
 
 def read_documents(paths: Iterable[Path], max_sentences: int = MAX_SENTENCES) -> list[list[str]]:
@@ -101,47 +108,63 @@ def _files(paths: Iterable[Path]) -> list[Path]:
 
 
 class TextEncoder:
-    """A sentence encoder, loaded once. Raises NotFoundError or HoldfastError when it cannot be."""
+    """A sentence encoder, loaded once: the bundled one, a folder, or a name (looked for on this machine first).
+
+    Raises NotFoundError when there is none such, HoldfastError without sentence-transformers.
+    """
 
     def __init__(self, model: str) -> None:
         try:
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError:
             raise HoldfastError("no sentence-transformers here", hint="pip install 'holdfast[text]'") from None
-        self.folder = model_folder(model)
+        disable_progress_bar()
+        folder = model_folder(model)
         try:
-            self._model = SentenceTransformer(str(self.folder or model), local_files_only=self.folder is not None)
+            try:
+                self._model = SentenceTransformer(str(folder or model), local_files_only=True)
+            except (OSError, ValueError):
+                if folder or Path(model).is_absolute():
+                    raise
+                self._model = SentenceTransformer(model)
         except (OSError, ValueError) as error:
             raise NotFoundError(
                 f"no sentence encoder {model}: {str(error).splitlines()[0][:200]}",
                 hint="give the folder of a sentence-transformers model, or bundled",
             ) from None
-        self.encoder = self._describe(model)
+        self.encoder = self._describe(model, folder)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Return unit vectors (n, d)."""
         vectors = self._model.encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
 
-    def _describe(self, model: str) -> Encoder:
+    @property
+    def dimensions(self) -> int:
+        """The length of one vector."""
+        return len(self.encoder.probes[0])
+
+    def _describe(self, model: str, folder: Path | None) -> Encoder:
         pooling = next(
             (str(getattr(one, "pooling_mode", "")) for one in self._model if hasattr(one, "pooling_mode")), ""
         )
-        digests = [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in self(PROBES).round(_PROBE_DECIMALS) + 0.0]
-        name = self.folder.parent.name if model == BUNDLED and self.folder else Path(model).name
-        return Encoder(name, self._digest(), pooling, True, tuple(digests))
+        probes = tuple(tuple(round(float(one), PROBE_DECIMALS) for one in row) for row in self(PROBES))
+        return Encoder(
+            name=folder.parent.name if model == BUNDLED and folder else Path(model).name,
+            weights=_digest_of(self._model.state_dict()),
+            pooling=pooling,
+            normalised=True,
+            probes=probes,
+            source=str(folder.resolve()) if folder and model != BUNDLED else model,
+        )
 
-    def _digest(self) -> str:
-        """Return the digest of the weights: of the folder's files, else of the tensors themselves."""
-        if self.folder:
-            files = sorted(one for one in self.folder.rglob("*.safetensors"))
-            frozen = [FrozenFile(one.relative_to(self.folder).as_posix(), *digest_file(one.resolve())) for one in files]
-            if frozen:
-                return hashlib.sha256(manifest_text(frozen)).hexdigest()
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self._model.state_dict().items()):
-            digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        return digest.hexdigest()
+
+def _digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the digest of a model's tensors, whatever they are called and whichever file they came from."""
+    plain = (one.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for one in tensors.values())
+    digests = sorted(hashlib.sha256(one).hexdigest() for one in plain)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 BUNDLED = "bundled"
@@ -175,14 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
     parser.add_argument("--max-sentences", type=int, default=MAX_SENTENCES, help="sentences taken of one document")
     asked = parser.parse_args(arguments)
+    torch.set_num_threads(idle_cores())
     try:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
         documents = read_documents(asked.paths, asked.max_sentences)
         store = embed_documents(asked.out.stem, documents, TextEncoder(asked.model))
         save_store(store, asked.out)
+        commands = write_checks(load_store(asked.out), asked.out)
     except (HoldfastError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
     print(f"{len(documents)} documents, {len(store.texts)} sentences of {store.dimensions} dimensions -> {asked.out}")
+    print("\n".join(commands))
     return 0
 
 

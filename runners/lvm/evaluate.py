@@ -14,6 +14,7 @@ from torch import Tensor
 
 from registry.run import Run
 from runners.lvm import fivecat, predictors, sequences, synthetic
+from runners.lvm.checks import refuse_unfit
 from runners.lvm.files import load_store
 from runners.lvm.fivecat_v1 import measure_v1
 from runners.lvm.models import LatentVectorModel
@@ -31,12 +32,18 @@ Scores = dict[str, Estimate]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A store, its vectors on a device, and the windows of each part: train, validation, test and perhaps ood."""
+    """A store, its vectors on a device, and the windows of each part: train, validation, test and perhaps ood.
+
+    `files` are the references and digests of what was read, by part; `bank` is the path of the main file, if there is
+    one.
+    """
 
     store: SequenceStore
     pages: Pages
     parts: Mapping[str, Tensor]
     n_leaked: int
+    files: Mapping[str, tuple[str, str]]
+    bank: Path | None = None
 
 
 def open_dataset(settings: LvmSettings, device: torch.device) -> Dataset:
@@ -56,16 +63,19 @@ def open_dataset(settings: LvmSettings, device: torch.device) -> Dataset:
 def _open_dataset(
     data: str, ood: str, seed: int, n_documents: int, length: int, dimensions: int, device: str
 ) -> Dataset:
-    if data in synthetic.PROCESSES:
-        store = synthetic.make_store(data, n_documents=n_documents, length=length, dimensions=dimensions, seed=seed)
+    path = None if data in synthetic.PROCESSES else Path(data).expanduser().resolve()
+    if path:
+        own = load_store(path)
     else:
-        store = load_store(Path(data).expanduser())
-    if ood:
-        store = sequences.join(store, load_store(Path(ood).expanduser()))
+        own = synthetic.make_store(data, n_documents=n_documents, length=length, dimensions=dimensions, seed=seed)
+    other = load_store(Path(ood).expanduser()) if ood else own
+    store = sequences.join(own, other) if ood else own
     split = sequences.split_by_document(store, seed)
+    refuse_unfit(store, split)
     parts = {"train": split.train, "validation": split.validation, "test": split.test, "ood": split.ood}
     rows = {role: torch.from_numpy(part).to(device) for role, part in parts.items() if len(part)}
-    return Dataset(store, Pages(store, device), rows, split.n_leaked)
+    files = {role: (one.reference, one.digest) for role in rows for one in [other if role == "ood" else own]}
+    return Dataset(store, Pages(store, device), rows, split.n_leaked, files, path)
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def record_evaluation(
     beside = surroundings(dataset)
     scores = score(dataset, measure(dataset, model), beside.rivals)
     v1 = measure_v1(dataset.pages, dataset.parts["test"], model)
-    reference = dataset.store.reference
+    reference = dataset.files["test"][0]
     record(run, scores, artifact=artifact, step=step, dataset=reference)
     record_v1(run, v1, artifact=artifact, step=step, dataset=reference)
     for name, values in beside.scores.items():

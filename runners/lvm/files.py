@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +42,7 @@ def load_store(path: Path, name: str = "") -> SequenceStore:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return _read(arrays, name or path.stem, digest_file(path)[0])
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError, json.JSONDecodeError) as error:
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, AttributeError, TypeError, IndexError) as error:
         reason = "it holds pickled objects" if "allow_pickle" in str(error) else str(error)
         raise UsageError(
             f"{path} is not a file of sequences: {reason}", hint="save plain arrays with numpy.savez"
@@ -63,11 +64,11 @@ def _read(arrays: Mapping[str, NDArray[Any]], name: str, digest: str) -> Sequenc
 def _read_bank(arrays: Mapping[str, NDArray[Any]], found: Mapping[str, str], name: str, digest: str) -> SequenceStore:
     if not found["document"]:
         raise UsageError(f"{name}: vectors without document ids", hint="add an array `document`, one id a row")
-    document = arrays[found["document"]].astype(np.int64)
+    document = _ids(arrays[found["document"]])
     vectors = unit(arrays[found["vectors"]])
     if len(vectors) != len(document):
         raise UsageError(f"{name}: {len(vectors)} vectors and {len(document)} document ids", hint="one of each a row")
-    broken = arrays["sequence"] if "sequence" in arrays else np.zeros_like(document)
+    broken = _ids(arrays["sequence"]) if "sequence" in arrays else np.zeros_like(document)
     position = arrays[found["position"]] if found["position"] else np.arange(len(document))
     order = np.lexsort((position, broken, document))
     pieces = np.stack([document, broken])[:, order]
@@ -107,8 +108,11 @@ def _read_windows(
         raise UsageError(
             f"{name}: windows without article ids", hint="a split by document needs an array `article_ids`"
         )
-    order = np.argsort(arrays[found["document"]], kind="stable")
-    document, context, target = arrays[found["document"]].astype(np.int64)[order], context[order], target[order]
+    document = _ids(arrays[found["document"]])
+    if len(document) != len(context):
+        raise UsageError(f"{name}: {len(context)} windows and {len(document)} article ids", hint="one of each a row")
+    order = np.argsort(document, kind="stable")
+    document, context, target = document[order], context[order], target[order]
     follows = np.zeros(len(context), dtype=bool)
     follows[1:] = (
         (document[1:] == document[:-1])
@@ -128,10 +132,17 @@ def _read_windows(
 
 
 def _encoder(arrays: Mapping[str, NDArray[Any]]) -> Encoder:
-    if "encoder" not in arrays:
-        return Encoder()
-    told = json.loads(str(arrays["encoder"]))
-    return Encoder(**{**told, "probes": tuple(told["probes"])})
+    """Return what a file says of its encoder. Raises ValueError when that cannot be understood."""
+    return msgspec.json.decode(str(arrays["encoder"]), type=Encoder) if "encoder" in arrays else Encoder()
+
+
+def _ids(array: NDArray[Any]) -> NDArray[np.int64]:
+    """Return ids as whole numbers; texts are numbered in their order. Raises ValueError for other numbers."""
+    if array.dtype.kind in "US":
+        return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    if array.ndim != 1 or not np.isfinite(array).all() or (array != np.floor(array)).any():
+        raise ValueError(f"ids of shape {array.shape} that are not whole numbers")
+    return array.astype(np.int64)
 
 
 def _texts(arrays: Mapping[str, NDArray[Any]], order: NDArray[np.intp]) -> tuple[str, ...]:

@@ -18,26 +18,45 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT_SHARE = {"validation": 0.08, "test": 0.12}
 UNIT_TOLERANCE = 2e-2
 """How far a norm may be from one: half precision in the worst case."""
+PROBE_TOLERANCE = 5e-3
+"""How far one number of a probe's vector may be off: half precision on another machine stays below a third of it."""
 N_STATISTICS_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What made the vectors: enough to tell two builds of one model apart.
+    """What made the vectors: enough to tell two builds of one model apart, and to load it again.
 
-    `probes` are the digests of what three fixed sentences became, rounded so that another machine gets the same.
+    `weights` is the digest of its tensors; `probes` is what a few fixed sentences became, in four decimals; `source`
+    the folder or name it was loaded by.
     """
 
     name: str = "unrecorded"
     weights: str = ""
     pooling: str = ""
     normalised: bool = True
-    probes: tuple[str, ...] = ()
+    probes: tuple[tuple[float, ...], ...] = ()
+    source: str = ""
 
     @property
     def is_recorded(self) -> bool:
         """Whether anything is known of the encoder."""
         return bool(self.weights)
+
+    def differences(self, other: "Encoder") -> list[str]:
+        """Return in what two encoders differ; empty for the same one, whatever it is called and wherever it ran.
+
+        Probes are compared with a tolerance, for machines do not add up in the same order.
+        """
+        found = [key for key in ("weights", "pooling", "normalised") if getattr(self, key) != getattr(other, key)]
+        return found if _alike(self.probes, other.probes) else [*found, "probes"]
+
+
+def _alike(probes: tuple[tuple[float, ...], ...], others: tuple[tuple[float, ...], ...]) -> bool:
+    if [len(probe) for probe in probes] != [len(other) for other in others]:
+        return False
+    pairs = (pair for probe, other in zip(probes, others, strict=True) for pair in zip(probe, other, strict=True))
+    return all(abs(one - two) <= PROBE_TOLERANCE for one, two in pairs)
 
 
 @dataclass(frozen=True)
@@ -159,13 +178,16 @@ def _deal(documents: NDArray[np.int64], seed: int) -> dict[int, int]:
 
 def _occurs_in_training(store: SequenceStore, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return, for each row outside training, whether the same vector stands in a training document."""
-    whole = np.ascontiguousarray(store.vectors).view(
-        np.dtype((np.void, store.vectors.dtype.itemsize * store.dimensions))
-    )
-    _, same = np.unique(whole.ravel(), return_inverse=True)
+    same = row_numbers(store.vectors)
     in_training = np.zeros(same.max() + 1, dtype=bool)
     in_training[same[parts == 0]] = True
     return in_training[same] & (parts != 0)
+
+
+def row_numbers(vectors: NDArray[np.float16]) -> NDArray[np.int64]:
+    """Return a number for each row, the same for the same vector."""
+    whole = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1])))
+    return np.unique(whole.ravel(), return_inverse=True)[1]
 
 
 def contexts(store: SequenceStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -181,14 +203,15 @@ def statistics(store: SequenceStore, rows: NDArray[np.int64]) -> dict[str, float
     `random_pair` the cosine of targets of different documents; `narrative_delta` is cos(last, next) less cos(last,
     previous), which is about zero for every stationary sequence and says nothing about how predictable it is.
     """
-    if len(rows) > N_STATISTICS_ROWS:
+    n_windows = len(rows)
+    if n_windows > N_STATISTICS_ROWS:
         rows = rows[:: len(rows) // N_STATISTICS_ROWS + 1]
     context, target = contexts(store, rows), store.vectors[rows].astype(np.float32)
     to_target = (context * target[:, None]).sum(-1).mean(0)
     adjacent = (context[:, 1:] * context[:, :-1]).sum(-1)
     other = np.roll(target, len(rows) // 2, axis=0)
     return {
-        "n_windows": float(len(rows)),
+        "n_windows": float(n_windows),
         "copy_last": float(to_target[-1]),
         "signal": float(to_target[-1] - to_target[0]),
         "coherence": float(adjacent.mean()),
@@ -224,10 +247,9 @@ def refuse_other_encoder(store: SequenceStore, other: SequenceStore) -> None:
             raise CheckFailedError(
                 f"{one.name} does not say which encoder made it", hint="embed both with `python -m runners.lvm.embed`"
             )
-    if store.encoder != other.encoder:
-        names = {key: (value, getattr(other.encoder, key)) for key, value in vars(store.encoder).items()}
-        differing = ", ".join(key for key, (one, two) in names.items() if one != two)
+    differing = store.encoder.differences(other.encoder)
+    if differing:
         raise CheckFailedError(
-            f"{store.name} and {other.name} are of different encoders (they differ in {differing})",
+            f"{store.name} and {other.name} are of different encoders (they differ in {', '.join(differing)})",
             hint="embed both with the same model",
         )

@@ -34,8 +34,8 @@ def train(settings: LvmSettings, run: Run, control: Control) -> None:
     machine = prepare(settings)
     dataset = open_dataset(settings, machine.device)
     run.log_params(machine.describe() | describe_data(dataset))
-    for role in dataset.parts:
-        run.use_dataset(dataset.store.reference, role=role, digest=dataset.store.digest)
+    for role, (reference, digest) in dataset.files.items():
+        run.use_dataset(reference, role=role, digest=digest)
     run.define_metric("val/cosine", goal="max", primary=not settings.ranker)
     run.define_metric("val/mrr", goal="max", primary=settings.ranker)
 
@@ -170,6 +170,7 @@ def describe_model(settings: LvmSettings, dataset: Dataset) -> dict[str, object]
         "settings": asdict(settings),
         "dimensions": dataset.store.dimensions,
         "encoder": asdict(dataset.store.encoder),
+        "bank": {"path": str(dataset.bank), "digest": dataset.files["train"][1]} if dataset.bank else None,
     }
 
 

@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from runners.lvm import fivecat, predictors, sequences, synthetic
-from runners.lvm.evaluate import Dataset, measure, score, surroundings
+from runners.lvm import fivecat, predictors
+from runners.lvm.evaluate import Dataset, measure, open_dataset, score, surroundings
 from runners.lvm.fivecat_v1 import measure_v1
-from runners.lvm.pages import Bank, Pages
+from runners.lvm.pages import Bank
 from runners.lvm.resampling import PageBootstrap
+from runners.lvm.settings import LvmSettings
 
 
 @pytest.fixture(scope="module")
 def rotation() -> Dataset:
     torch.set_num_threads(1)
-    store = synthetic.make_store("rotation", n_documents=150, length=24, dimensions=32, seed=0)
-    split = sequences.split_by_document(store)
-    parts = {"train": split.train, "validation": split.validation, "test": split.test, "ood": split.ood}
-    return Dataset(store, Pages(store), {name: torch.from_numpy(rows) for name, rows in parts.items()}, split.n_leaked)
+    settings = LvmSettings(n_documents=150, document_length=24, dimensions=32)
+    return open_dataset(settings, torch.device("cpu"))
 
 
 def test_the_oracle_wins_every_test_and_the_ignorant_win_none(rotation):

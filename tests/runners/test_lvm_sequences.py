@@ -44,7 +44,7 @@ def test_windows_never_cross_a_document():
 
 def test_a_store_comes_back_as_it_was_written(tmp_path):
     texts = tuple(f"Größe {number}" for number in range(46 * 14))
-    store = small_store(texts=texts, encoder=Encoder("one", "ab" * 32, "mean", True, ("x", "y", "z")))
+    store = small_store(texts=texts, encoder=Encoder("one", "ab" * 32, "mean", True, ((0.1, 0.2), (0.3, 0.4)), "here"))
     files.save_store(store, tmp_path / "a.npz")
     back = files.load_store(tmp_path / "a.npz")
     assert (back.vectors == store.vectors).all() and (back.document == store.document).all()

@@ -74,9 +74,9 @@ def _stop_at(step: int, monkeypatch) -> None:
 
 def test_a_checkpoint_says_enough_to_be_loaded_alone():
     outcome = train("p5.1")
-    model, encoder = load_model(outcome.folder / "checkpoints" / "best.safetensors")
-    assert model(torch.zeros(2, 5, 16)).shape == (2, 16)
-    assert encoder.name == "synthetic rotation"
+    found = load_model(outcome.folder / "checkpoints" / "best.safetensors")
+    assert found.model(torch.zeros(2, 5, 16)).shape == (2, 16)
+    assert found.encoder.name == "synthetic rotation" and found.bank is None
 
 
 def test_wrong_choices_are_refused_in_one_line(tmp_path):
