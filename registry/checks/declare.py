@@ -51,10 +51,14 @@ class CheckSuite:
     declarations: tuple[Declaration, ...]
 
     def make(self) -> list[Check]:
-        """Return fresh checks, one that every record can be read among them."""
+        """Return fresh checks, one that every record can be read among them.
+
+        Where only commands are declared, files that hold no records (arrays, pictures) are theirs to judge.
+        """
         checks = [declaration.make() for declaration in self.declarations]
-        if not any(declaration.kind == "json" for declaration in self.declarations):
-            checks.insert(0, JsonCheck("every record can be read", Selection()))
+        kinds = {declaration.kind for declaration in self.declarations}
+        if "json" not in kinds:
+            checks.insert(0, JsonCheck("every record can be read", Selection(), may_be_empty=kinds == {"command"}))
         return checks
 
 

@@ -51,8 +51,8 @@ FAMILY = Family(
         "lstm": Variant("mean of the context plus an LSTM", {"architecture": "lstm"}),
         "cosine": Variant("p1 trained on the cosine that is asked of it", {"loss": "cosine"}),
         "rank": Variant(
-            "cosine for the vector, and a second head that ranks the page's other vectors",
-            {"loss": "cosine", "ranker": True},
+            "cosine, a mixture by likeness, and a second head that ranks the page's other vectors",
+            {"loss": "cosine", "architecture": "likeness", "ranker": True},
         ),
     },
     presets={

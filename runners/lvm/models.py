@@ -16,6 +16,7 @@ from runners.lvm.settings import LvmSettings
 
 FIRST_MIXTURE = (0.10, 0.10, 0.11, 0.15, 0.24)
 """Weights of the inputs, oldest first, near what five fitted weights come to on text."""
+_LIKENESS_SCALE = 3.0
 
 
 class Ramps:
@@ -104,11 +105,36 @@ class Mixture(nn.Module):
         self.shift = _silent(nn.Linear(settings.width, CONTEXT))
         self.head = _silent(nn.Linear(settings.width, dimensions))
 
-    def forward(self, context: Tensor) -> Tensor:
-        """Return predictions (b, d)."""
-        state = self.trunk(context)
+    def forward(self, context: Tensor, shown: Tensor | None = None) -> Tensor:
+        """Return predictions (b, d): mixtures of the context, made by what is `shown` of it, by default all."""
+        state = self.trunk(context if shown is None else shown)
         weights = self.weights + self.shift(state)
         return torch.einsum("bk,bkd->bd", weights, context) + self.head(state)
+
+
+class Likeness(nn.Module):
+    """A mixture whose weights also see how alike the inputs are, whatever they are about. `rank`.
+
+    A part of the inputs' numbers is hidden in training: what their likeness tells is learnt from few pages, what their
+    numbers tell only from many.
+    """
+
+    def __init__(self, dimensions: int, settings: LvmSettings, ramps: Ramps) -> None:
+        super().__init__()
+        self.hidden_share = nn.Dropout(settings.hidden_share)
+        self.mixture = Mixture(dimensions, settings, ramps)
+        n_pairs = CONTEXT * (CONTEXT - 1) // 2
+        self.likeness = nn.Sequential(
+            nn.Linear(n_pairs, settings.width), nn.GELU(), nn.Linear(settings.width, settings.width), nn.GELU()
+        )
+        self.shift = _silent(nn.Linear(settings.width, CONTEXT))
+        self.register_buffer("pairs", torch.triu_indices(CONTEXT, CONTEXT, 1), persistent=False)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Return predictions (b, d)."""
+        alike = (context @ context.transpose(1, 2))[:, self.pairs[0], self.pairs[1]]
+        weights = self.shift(self.likeness(alike * _LIKENESS_SCALE))
+        return self.mixture(context, self.hidden_share(context)) + torch.einsum("bk,bkd->bd", weights, context)
 
 
 class Residual(nn.Module):
@@ -194,6 +220,8 @@ class LatentVectorModel(nn.Module):
 def _network(dimensions: int, settings: LvmSettings, ramps: Ramps) -> nn.Module:
     if settings.architecture in ("mixture", "next_query"):
         return Mixture(dimensions, settings, ramps)
+    if settings.architecture == "likeness":
+        return Likeness(dimensions, settings, ramps)
     if settings.architecture == "residual":
         return Residual(dimensions, settings, ramps)
     return Attentive(dimensions, settings) if settings.architecture == "amn" else Recurrent(dimensions, settings)

@@ -65,13 +65,15 @@ class Pages:
         return self._bank(candidates, valid, rows - self._page_first[rows])
 
     def sampled_bank(self, rows: Tensor, n: int, generator: torch.Generator) -> Bank:
-        """Return at most `n` candidates of each window's own page, the target first and no inputs among them."""
+        """Return at most `n` candidates of each window's page, none twice, the target first and no inputs among them."""
         if self.longest(rows) <= n:
             return self.bank(rows)
         first, end = self._page_first[rows][:, None], self._page_end[rows][:, None]
         drawn = torch.rand(len(rows), n - 1, generator=generator, device=generator.device).to(self.device)
-        candidates = torch.cat([rows[:, None], first + (drawn * (end - first)).long()], 1)
+        others = (first + (drawn * (end - first)).long()).sort(1).values
+        candidates = torch.cat([rows[:, None], others], 1)
         valid = (candidates < rows[:, None] - CONTEXT) | (candidates > rows[:, None])
+        valid[:, 1:] &= others.diff(prepend=first - 1) != 0
         valid[:, 0] = True
         return self._bank(candidates, valid, torch.zeros_like(rows))
 

@@ -33,7 +33,7 @@ class LvmSettings(CommonSettings):
 
     # model
     architecture: Annotated[
-        Literal["mixture", "residual", "next_query", "amn", "gru", "lstm"],
+        Literal["mixture", "likeness", "residual", "next_query", "amn", "gru", "lstm"],
         Meta(description="How the prediction is made from the context."),
     ] = "mixture"
     width: Annotated[int, Meta(ge=8, le=4096, description="Width of the network.")] = 64
@@ -70,6 +70,9 @@ class LvmSettings(CommonSettings):
     last_noise_size: Annotated[float, Meta(ge=0.0, le=1.0, description="Standard deviation of that noise.")] = 0.03
     last_swap_chance: Annotated[Share, Meta(description="How often the last input is another window's.")] = 0.0
     context_drop: Annotated[Share, Meta(description="How often an input is left out.")] = 0.0
+    hidden_share: Annotated[
+        float, Meta(ge=0.0, lt=1.0, description="Share of the inputs' numbers hidden in training (likeness only).")
+    ] = 0.2
     ranker: Annotated[bool, Meta(description="Train a second head that ranks the page's other vectors.")] = False
     rank_candidates: Annotated[
         int, Meta(ge=2, le=4096, description="Candidates a window is ranked among in training.")

@@ -222,6 +222,17 @@ def test_records_are_counted_in_every_kind_of_file_that_has_them(own_folder, nam
     assert count_records(Path(name)) == n_records
 
 
+def test_a_command_alone_judges_files_that_hold_no_records(own_folder):
+    Path("a.npz").write_bytes(b"PK")
+    Path("b.jsonl").write_text("{}\n{\n")
+    for code, verdict in (("pass", "pass"), ("raise SystemExit(1)", "fail")):
+        suite = parse_checks(check("command", name="own", command=[sys.executable, "-c", code]), "c", own_folder)
+        arrays = {o.name: o.verdict for o in validate([DataFile(Path("a.npz"), "a.npz")], suite.make())}
+        assert arrays == {"every record can be read": "pass", "own": verdict}
+        lines = {o.name: o.verdict for o in validate([DataFile(Path("b.jsonl"), "b.jsonl")], suite.make())}
+        assert lines["every record can be read"] == "fail"
+
+
 def test_cells_of_a_table_are_numbers_where_they_are_written_so(own_folder):
     Path("t.csv").write_text("net,tax,total\n1.5,0.5,2\n1,1,3\n1,1\n")
     suite = parse_checks(check("relation", name="r", rule="net + tax == total"), "c", own_folder)
