@@ -1,25 +1,31 @@
-"""Trials of a sweep as processes of their own. What became of one is read from its journal, never from its exit alone:
-a worker that died without a word goes on from its last checkpoint, or begins anew, or is recorded as crashed.
+"""A trial of a sweep is a process of its own, wherever it runs. What became of one is read from its journal, never from
+its exit alone: a process that died without a word goes on from its last checkpoint, or begins anew, or is recorded as
+crashed.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from registry import events, places
+from registry import events, journal, places
 from runners.sweep_space import Trial
 
-TAIL_LINES = 20
+TAIL_BYTES = 4_096
+LOOK_S = 0.5
 RESUME_STATE = Path("checkpoints", "resume.pt")
 """What a training goes on from, in its run's folder."""
+STOPPED = "stopped"
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a trial: its last run, `finished`, `failed`, `killed` or `crashed`, and in how many attempts."""
+    """What became of a trial: its last run, how it ended, and in how many attempts.
+
+    The status is `finished`, `failed`, `killed`, `crashed`, or `stopped` for one that a rule of the sweep ended early.
+    """
 
     trial: Trial
     run_id: str | None
@@ -49,69 +58,73 @@ class Ended:
     said: str
 
 
-@dataclass
-class Workers:
-    """Runs trials, `jobs` at a time. `stop` asks those that run to end in good order and begins no more."""
+class Attempt:
+    """One process that trains a trial: begins it, or goes on with the run that an earlier attempt left."""
 
-    plan: Plan
-    jobs: int
-    ended: Callable[[Ended], None]
-    _live: set["subprocess.Popen[str]"] = field(init=False, default_factory=set)
-    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
-    stopping: threading.Event = field(init=False, default_factory=threading.Event)
-
-    def run(self, trials: Sequence[Trial]) -> list[Ended]:
-        """Run all trials and return what became of each that was begun, in their order."""
-        with ThreadPoolExecutor(self.jobs, "trial") as pool:
-            return [ended for ended in pool.map(self._trial, trials) if ended is not None]
-
-    def stop(self) -> None:
-        """Send SIGTERM to the trials that run."""
-        self.stopping.set()
-        with self._lock:
-            for process in self._live:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
-
-    def _trial(self, trial: Trial) -> Ended | None:
-        if self.stopping.is_set():
-            return None
-        attempt, resume = 0, None
-        while True:
-            attempt += 1
-            code, said = self._attempt(command(self.plan, trial, resume))
-            run_id, folder = find_run(self.plan, trial)
-            status = how_it_ended(folder, code)
-            if status != "crashed" or attempt > self.plan.retries or self.stopping.is_set():
-                ended = Ended(trial, run_id, status, attempt, said)
-                self.ended(ended)
-                return ended
-            resume = run_id if folder and (folder / RESUME_STATE).exists() else None
-
-    def _attempt(self, words: list[str]) -> tuple[int, str]:
-        """Run a process to its end; returns its code and the last line it said on stderr."""
+    def __init__(self, plan: Plan, trial: Trial, *, tied: bool = False) -> None:
+        """Begin; `tied` to the thread that begins it, the process is killed when that is gone."""
+        self.plan, self.trial = plan, trial
+        run_id, folder = find_run(plan, trial)
+        resume = run_id if folder and (folder / RESUME_STATE).exists() else None
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         hidden = ("REGISTRY_RUN_ID", "REGISTRY_RUN_NAME", "REGISTRY_EXPERIMENT")
         environment = {key: value for key, value in os.environ.items() if key not in hidden}
-        environment |= {"REGISTRY_DB": self.plan.address, "REGISTRY_PARENT_ID": self.plan.parent_id}
-        with self._lock:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                env=environment,
-                start_new_session=True,
-            )
-            self._live.add(process)
-        assert process.stderr is not None
-        with process.stderr:
-            tail = deque((line.strip() for line in process.stderr), TAIL_LINES)
-        code = process.wait()
-        with self._lock:
-            self._live.discard(process)
-        return code, next((line for line in tail if line.startswith("registry: ")), tail[-1] if tail else "")
+        environment |= {"REGISTRY_DB": plan.address, "REGISTRY_PARENT_ID": plan.parent_id}
+        self._process = subprocess.Popen(
+            command(plan, trial, resume),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if tied else None,
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; returns whether it has come."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
+
+    def end(self, why: str = "") -> None:
+        """Ask the training to end between two steps, with a checkpoint; the reason goes into its journal."""
+        _, folder = find_run(self.plan, self.trial)
+        if why and folder is not None:
+            journal.append_event(folder / places.JOURNAL_NAME, events.Note(at=time.time(), text=f"stopped: {why}"))
+        self._process.send_signal(signal.SIGTERM)
+
+    def outcome(self, attempts: int, why: str = "") -> Ended:
+        """Return what became of the trial; `why` it was asked to end, "" for nobody asked."""
+        run_id, folder = find_run(self.plan, self.trial)
+        status = how_it_ended(folder, self._process.returncode)
+        said = self._last_words()
+        if why and status == "killed":
+            status, said = STOPPED, why
+        return Ended(self.trial, run_id, status, attempts, said)
+
+    def _last_words(self) -> str:
+        """Return the complaint of the process, else the last line it said on stderr."""
+        with self._errors as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return next((line for line in lines if line.startswith("registry: ")), lines[-1] if lines else "")
+
+
+def run_attempt(attempt: Attempt, number: int, should_end: Callable[[], str | None]) -> Ended:
+    """Wait for the end of the `number`-th attempt and return what became of it.
+
+    `should_end` gives None, or the reason for which the training must end now ("" for a person's wish).
+    """
+    asked: str | None = None
+    while not attempt.wait(LOOK_S):
+        if asked is None and (asked := should_end()) is not None:
+            attempt.end(asked)
+    return attempt.outcome(number, asked or "")
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this process when the one that began it is gone."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def name_of(plan: Plan, trial: Trial) -> str:
@@ -143,7 +156,8 @@ def find_run(plan: Plan, trial: Trial) -> tuple[str | None, Path | None]:
     runs = places.runs_folder(plan.address)
     for path in runs.glob(f"{plan.parent_id[:4]}-{trial.number:03d}_*/{places.JOURNAL_NAME}"):
         with open(path, "rb") as file:
-            start = events.decode(file.readline())
+            line = file.readline()
+        start = events.decode(line) if line.endswith(b"\n") else None
         if isinstance(start, events.Start) and start.parent == plan.parent_id and start.at > newest[0]:
             newest = (start.at, start.run, path.parent)
     return newest[1:]

@@ -1,4 +1,6 @@
-"""A sweep trains every point of its grid as a child run; a trial whose process dies goes on, or is told as crashed."""
+"""A sweep trains every point of its grid as a child run; a trial whose process dies goes on, or is told as crashed; one
+that falls behind is ended early.
+"""
 
 import json
 import os
@@ -15,8 +17,8 @@ from hypothesis import strategies as st
 from registry import events
 from registry.errors import UsageError
 from runners.sweep_space import trials_of
-
-ROOT = Path(__file__).parents[2]
+from runners.sweep_stop import Halving, Orders, criterion_of, read_rules
+from tests.runners import quick
 
 
 def test_the_grid_is_every_combination_times_seeds():
@@ -55,32 +57,77 @@ def test_words_that_make_no_sense_are_refused(grid, ranges, seeds):
         trials_of(grid, ranges, draws=2, seeds=seeds)
 
 
+# --- who is ended early
+
+
+def test_of_those_that_come_to_a_rung_the_best_third_goes_on():
+    halving = Halving(first=2, goal="min")
+    assert halving.verdict(1, [0.5]) == "" and halving.next_rung(1) == 2
+    assert halving.verdict(1, [0.5, 0.9]) == "", "the first has nobody to be worse than"
+    assert halving.next_rung(1) == 6
+    assert halving.verdict(2, [0.7, 0.6]).startswith("number 2 of 2 after 2 values")
+    assert halving.verdict(3, [0.4, None]) == "" and halving.verdict(4, [0.45, float("nan")]) == ""
+    assert halving.verdict(5, [float("nan"), None]).startswith("number 5 of 5")
+
+
+def test_what_came_after_a_rung_does_not_count_at_it():
+    halving = Halving(first=2, goal="max")
+    halving.verdict(1, [0.5, 0.5])
+    assert halving.verdict(2, [0.1, 0.2, 0.9]).startswith("number 2 of 2 after 2 values (0.2)")
+
+
+@given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), goal=st.sampled_from(["min", "max"]))
+def test_whoever_is_the_best_so_far_goes_on_and_whoever_is_not_in_the_best_third_does_not(values, goal):
+    halving, better = Halving(first=1, goal=goal), min if goal == "min" else max
+    for number, value in enumerate(values):
+        why = halving.verdict(number, [value])
+        n_better = sum(better(other, value) != value for other in values[:number])
+        assert bool(why) == (n_better + 1 > -(-(number + 1) // 3))
+
+
+def test_a_trial_is_judged_by_what_its_family_calls_best():
+    run = {"params": {"best/criterion": "max coverage"}, "primary_metric": "val/loss", "metrics": {}}
+    assert criterion_of(run) == ("max", "coverage")
+    run = {"params": {}, "primary_metric": "val/loss", "metrics": {"val/loss": {"goal": "min"}}}
+    assert criterion_of(run) == ("min", "val/loss")
+
+
+def test_the_first_order_stays_and_one_for_all_holds_for_those_to_come():
+    orders = Orders()
+    orders.order(3, "behind")
+    orders.order(3, "again")
+    assert (orders.reason(3), orders.reason(4)) == ("behind", None)
+    orders.order(None, "")
+    assert (orders.reason(3), orders.reason(4)) == ("behind", "")
+
+
+@pytest.mark.parametrize("words", ["asha:0", "asha:x", "gates:1", "hyperband", ""])
+def test_a_rule_that_does_not_exist_is_refused(words):
+    with pytest.raises(UsageError, match="--stop"):
+        read_rules([words])
+
+
+# --- whole sweeps
+
+
 @pytest.fixture
-def toy(own_folder, monkeypatch):
-    """Make the toy family an installed one for the processes that are started."""
-    installed = own_folder / "installed" / "toy-1.dist-info"
-    installed.mkdir(parents=True)
-    (installed.parent / "tests").symlink_to(ROOT / "tests")
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1\n")
-    (installed / "entry_points.txt").write_text("[holdfast.families]\ntoy = tests.runners.training.toy:FAMILY\n")
-    monkeypatch.setenv("PYTHONPATH", str(installed.parent))
+def installed(own_folder, monkeypatch):
+    """Make the quick family an installed one for the processes that are started."""
+    monkeypatch.setenv("PYTHONPATH", quick.install(own_folder / "installed"))
 
 
 def sweep(*words):
-    command = [sys.executable, "-m", "registry", "sweep", "toy", "--preset", "smoke", *words]
+    command = [sys.executable, "-m", "registry", "sweep", "quick", "--preset", "smoke", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def starts(*, of_parent: bool = False) -> list[tuple[events.Start, Path]]:
-    """Return the first events of the trials' journals (or of the sweep's own)."""
-    found = []
+def begun_trial():
+    """Return the start of a trial's run that has something to go on from, None before."""
     for path in Path("runs").glob("*/journal.jsonl"):
-        line = path.read_bytes().partition(b"\n")
-        if line[1]:
-            start = events.decode(line[0])
-            if ("sweep" in start.tags) == of_parent:
-                found.append((start, path.parent))
-    return found
+        start = events.decode(path.read_bytes().partition(b"\n")[0] or b'{"t":"h","at":0}')
+        if (path.parent / "checkpoints/resume.pt").exists() and isinstance(start, events.Start):
+            return start
+    return None
 
 
 def wait_for(found, process):
@@ -92,65 +139,82 @@ def wait_for(found, process):
     return value
 
 
-def test_trials_are_children_of_one_parent(cli, toy):
-    process = sweep("--grid", "learning_rate=1e-3,1e-2", "--seeds", "2", "-j", "2")
-    out, err = process.communicate(timeout=150)
-    assert process.returncode == 0, err
-    assert "4 of 4 trials ran" in out and len(out.splitlines()) == 6
+def runs_of(cli):
+    """Return the sweep's own run, and its trials' by their names' end."""
     runs = cli("ls", "--json").json
     (parent,) = [run for run in runs if "sweep" in run["tags"]]
-    children = [run for run in runs if run["parent"] == parent["id"]]
-    assert {(run["params"]["learning_rate"], run["params"]["seed"]) for run in children} == {
-        (rate, seed) for rate in (1e-3, 1e-2) for seed in (0, 1)
-    }
-    assert parent["status"] == "finished" and {run["status"] for run in children} == {"finished"}
-    assert parent["metrics"]["trials/finished"]["last"] == 4
-    best = [float(line.split("train/loss ")[1].split()[0]) for line in out.splitlines()[:4]]
-    assert best == sorted(best)
+    return parent, {run["name"].partition(" ")[2]: run for run in runs if run["parent"] == parent["id"]}
 
 
-def slow_trial_with_a_checkpoint():
-    """Return the start of the trial that runs, once it has something to go on from."""
-    return next((start for start, folder in starts() if (folder / "checkpoints/resume.pt").exists()), None)
+def test_trials_are_children_of_one_parent_and_one_that_fails_fails_the_sweep(cli, installed):
+    process = sweep("--grid", "nan_at=0,2", "--set", "rate=3", "-j", "2")
+    out, err = process.communicate(timeout=150)
+    assert process.returncode == 1 and "nan_at=2 seed=0: failed" in err, err
+    best, other, *_ = out.splitlines()
+    assert "val/loss 0.75 at step 4  nan_at=0 seed=0" in best and "nan_at=2" in other and "2 of 2 trials ran" in out
+    parent, trials = runs_of(cli)
+    assert {name: run["status"] for name, run in trials.items()} == {
+        "nan_at=0 seed=0": "finished", "nan_at=2 seed=0": "failed",
+    }  # fmt: skip
+    assert trials["nan_at=0 seed=0"]["params"]["rate"] == 3
+    assert parent["status"] == "failed" and parent["metrics"]["trials/finished"]["last"] == 1
 
 
-def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(cli, toy):
-    process = sweep("--grid", "steps=3000", "--set", "checkpoint_every=50", "-j", "1")
-    start = wait_for(slow_trial_with_a_checkpoint, process)
-    os.kill(start.host["pid"], signal.SIGKILL)
+def test_a_wrong_setting_begins_no_trial(cli, installed):
+    for words, said in (
+        (["--grid", "no_such=1"], "no setting 'no_such'"),
+        (["--stop", "gates"], "--stop gates without gates"),
+        (["--on", "moon"], "--on moon"),
+    ):
+        process = sweep(*words)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2 and said in err and not Path("runs").exists(), err
+
+
+def test_a_worker_that_is_killed_goes_on_from_its_checkpoint_and_is_told_as_crashed_when_that_is_too_often(
+    cli, installed
+):
+    process = sweep("--grid", "steps=25", "--set", "pause_ms=100", "-j", "1")
+    os.kill(wait_for(begun_trial, process).host["pid"], signal.SIGKILL)
     _, err = process.communicate(timeout=150)
-    assert process.returncode == 0, err
-    assert "finished after 2 attempts" in err
-    (trial,) = [run for run in cli("ls", "--json").json if run["parent"]]
-    shown = cli("show", trial["id"], "--json").json
+    assert process.returncode == 0 and "finished after 2 attempts" in err, err
+    _, trials = runs_of(cli)
+    shown = cli("show", trials["steps=25 seed=0"]["id"], "--json").json
     assert shown["status"] == "finished" and "resume" in json.dumps(shown["segments"])
 
 
-def test_a_worker_that_dies_too_often_is_recorded_as_crashed(cli, toy):
-    process = sweep("--grid", "steps=100000", "--set", "checkpoint_every=50", "-j", "1", "--retries", "0")
-    start = wait_for(slow_trial_with_a_checkpoint, process)
-    os.kill(start.host["pid"], signal.SIGKILL)
+def test_a_worker_that_dies_too_often_is_recorded_as_crashed(cli, installed):
+    process = sweep("--grid", "steps=100000", "--set", "pause_ms=20", "-j", "1", "--retries", "0")
+    os.kill(wait_for(begun_trial, process).host["pid"], signal.SIGKILL)
     _, err = process.communicate(timeout=150)
+    parent, trials = runs_of(cli)
     assert process.returncode == 1 and "crashed" in err
-    status = {run["id"]: run["status"] for run in cli("ls", "--json").json}
-    assert status[start.run] == "crashed" and status[start.parent] == "failed"
+    assert trials["steps=100000 seed=0"]["status"] == "crashed" and parent["status"] == "failed"
 
 
-def test_a_stopped_sweep_ends_its_trials_in_good_order(cli, toy):
-    process = sweep("--grid", "steps=100000,100001,100002", "--set", "checkpoint_every=50", "-j", "1")
-    start = wait_for(slow_trial_with_a_checkpoint, process)
+def test_a_stopped_sweep_ends_its_trials_in_good_order(cli, installed):
+    process = sweep("--grid", "steps=100000,100001", "--set", "pause_ms=20", "-j", "1")
+    wait_for(begun_trial, process)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=150)
-    assert process.returncode == 130 and "1 of 3 trials ran" in out
-    status = {run["id"]: run["status"] for run in cli("ls", "--json").json}
-    assert status == {start.run: "killed", start.parent: "killed"}
+    assert process.returncode == 130 and "1 of 2 trials ran" in out
+    parent, trials = runs_of(cli)
+    assert parent["status"] == "killed" and [run["status"] for run in trials.values()] == ["killed"]
 
 
-def test_a_failing_trial_fails_the_sweep_and_a_wrong_setting_begins_none(cli, toy):
-    process = sweep("--grid", "nan_at=0,3", "-j", "2")
-    out, err = process.communicate(timeout=150)
-    assert process.returncode == 1 and "nan_at=3 seed=0: failed" in err and "2 of 2" in out
-    before = len(starts())
-    wrong = sweep("--grid", "no_such=1")
-    _, err = wrong.communicate(timeout=60)
-    assert wrong.returncode == 2 and "no setting 'no_such'" in err and len(starts()) == before
+SUITE = '[[gate]]\nname = "low"\nmetric = "val/loss"\nop = "<="\nthreshold = 2.5\n'
+
+
+def test_a_trial_that_falls_behind_is_ended_early_and_one_that_passes_its_gates_ends_the_sweep(cli, installed):
+    """Of three, one at a time: the first finishes and fails its gate, the second is worse, the third passes."""
+    Path("mine.toml").write_text(SUITE)
+    words = ["--grid", "rate=3,4,2", "--set", "steps=300", "--set", "pause_ms=20", "--gates", "mine.toml"]
+    process = sweep(*words, "--stop", "asha:2", "--stop", "gates", "-j", "1")
+    _out, err = process.communicate(timeout=150)
+    assert process.returncode == 0, err
+    parent, trials = runs_of(cli)
+    assert "rate=4 seed=0: stopped (asha: number 2 of 2 after 2 values (2))" in err
+    assert "passes all its gates" in parent["evidence"] and parent["status"] == "finished"
+    behind = cli("show", trials["rate=4 seed=0"]["id"], "--json").json
+    assert behind["status"] == "killed" and "stopped: asha" in json.dumps(behind["notes"])
+    assert trials["rate=2 seed=0"]["gates"]["pass"] == 1 and "stopped" in err.splitlines()[-1]
