@@ -6,7 +6,16 @@ from runners.training.family import Family, Variant
 _DENOISER_SIZE = {"width": 512, "layers": 8, "heads": 8, "max_tokens": 512, "learning_rate": 3e-4}
 _DENOISER_PRESETS = {
     "smoke": {"width": 32, "layers": 2, "heads": 2, "max_tokens": 128, "learning_rate": 2e-3},
-    "cpu": {"width": 128, "layers": 4, "heads": 4, "max_tokens": 256, "learning_rate": 1e-3, "steps": 1200},
+    "cpu": {
+        "width": 96,
+        "layers": 3,
+        "heads": 3,
+        "max_tokens": 192,
+        "steps": 500,
+        "test_cases": 100,
+        "batch_size": 32,
+        "learning_rate": 2e-3,
+    },
 }
 
 FAMILY = Family(
@@ -45,7 +54,7 @@ FAMILY = Family(
             "test_cases": 8,
             "checkpoint_every": 10,
         },
-        "cpu": {"steps": 1_500},
+        "cpu": {"steps": 1_000},
         "gpu": {
             "steps": 20_000,
             "batch_size": 512,

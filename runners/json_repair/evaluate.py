@@ -195,3 +195,29 @@ def record(run: Run, role: str, step: int, result: Result, controls: Mapping[str
     run.log({**result.metrics, **shown}, step=step, basis="measured")
     for name, one in controls.items():
         run.log_evaluation(subject=name, metrics=one.metrics, suite=SUITE, intervals=one.intervals, counts=one.counts)
+
+
+def table(results: Mapping[str, Result]) -> list[str]:
+    """Return a Markdown table: exact recovery in percent by corruption type, one column for each repairer."""
+    names = list(results)
+    lines = [f"| exact recovery | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for label, metric, shape in _ROWS:
+        values = [results[name].metrics.get(metric) for name in names]
+        if any(value is not None for value in values):
+            shown = ["-" if value is None else shape.format(value) for value in values]
+            lines.append(f"| {label} | {' | '.join(shown)} |")
+    return lines
+
+
+_PERCENT, _SHARE, _COUNT = "{:.1%}", "{:.3f}", "{:,.0f}"
+_ROWS = (
+    ("**mean over the types**", "repair/exact", _PERCENT),
+    ("all types but truncate", "repair/exact_but_truncate", _PERCENT),
+    *((kind, f"repair/exact/{kind}", _PERCENT) for kind in TYPES),
+    ("2 to 5 stacked", f"repair/exact/{STACKED}", _PERCENT),
+    ("clean input unchanged", "repair/clean_unchanged", _PERCENT),
+    ("*parse success*", "repair/parse", _PERCENT),
+    ("*similarity*", "repair/similarity", _SHARE),
+    ("*similarity of truncate*", f"repair/similarity/{TRUNCATE}", _SHARE),
+    ("*documents per CPU second*", "repair/docs_per_cpu_s", _COUNT),
+)

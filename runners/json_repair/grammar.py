@@ -6,7 +6,7 @@ automaton accepts is rendered as text that a strict parser reads.
 
 import json
 import re
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from runners.json_repair import lexer
@@ -17,6 +17,11 @@ SCALAR = "x"
 NULL = "n"
 """The symbol of a `null` that stands for a value which is missing."""
 
+MAX_DEPTH = 400
+"""Brackets open at once; parsers (Python's among them) give up somewhere beyond."""
+_CACHED = 1 << 16
+_MAX_CONVERTED_DIGITS = 600
+
 # What may come next: T a document, D nothing more, A a first item or `]`, a an item, e `,` or `]`,
 # O a first key or `}`, k a key, c `:`, v a member's value, m `,` or `}`.
 _VALUE_WANTED = frozenset("TAav")
@@ -26,15 +31,18 @@ _INVALID_NUMBER_TAIL = re.compile(r"[^\d]+\Z")
 _STRICT_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"')
 _STRICT_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _ESCAPE = re.compile(r"\\(u[\da-fA-F]{4}|x[\da-fA-F]{2}|.|\Z)", re.DOTALL)
-_PLAIN_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "\n": "", "0": "\0"}
+_PLAIN_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "\n": "", "": ""}
+_PLAIN_ESCAPES |= {sign: sign for sign in "\"'/\\`"}
 _PYTHON_VALUES = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 
 
-@cache
+@lru_cache(_CACHED)
 def step(state: str, symbol: str) -> str | None:
     """Return the state after a symbol (one of `{}[]:,`, SCALAR, NULL), None where the grammar forbids it."""
     stack, phase = state[:-1], state[-1]
     if symbol in "{[":
+        if len(stack) >= MAX_DEPTH:
+            return None
         return stack + symbol + ("O" if symbol == "{" else "A") if phase in _VALUE_WANTED else None
     if symbol in "x" and phase in "Ok":
         return stack + "c"
@@ -48,7 +56,7 @@ def step(state: str, symbol: str) -> str | None:
     return stack[:-1] + _AFTER_VALUE[stack[-2:-1]] if phase in wanted else None
 
 
-@cache
+@lru_cache(_CACHED)
 def walk(state: str, symbols: str) -> str | None:
     """Return the state after several symbols, None where the grammar forbids one of them."""
     for symbol in symbols:
@@ -59,7 +67,7 @@ def walk(state: str, symbols: str) -> str | None:
     return state
 
 
-@cache
+@lru_cache(_CACHED)
 def completion(state: str) -> str:
     """Return the shortest symbols that end the document: a missing value becomes null, then everything is closed.
 
@@ -118,8 +126,12 @@ def strict_loads(text: str) -> Any:
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError:  # a whole number of more digits than Python converts
+        return json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
 
 
 def parses(text: str) -> bool:
@@ -129,6 +141,10 @@ def parses(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _whole_number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_CONVERTED_DIGITS else digits
 
 
 def _refuse_constant(name: str) -> Any:
@@ -150,7 +166,7 @@ def _unescape(match: re.Match[str]) -> str:
     escaped = match.group(1)
     if escaped[:1] in ("u", "x") and len(escaped) > 1:
         return chr(int(escaped[1:], 16))
-    return _PLAIN_ESCAPES.get(escaped, escaped)
+    return _PLAIN_ESCAPES.get(escaped, match.group())
 
 
 def _number(text: str) -> str:

@@ -39,6 +39,7 @@ _TOKEN = re.compile(
       | (?P<number>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.+-]|['"](?=\s*[,:}\]])))
       | (?P<odd>[+-]?(?:0[xX][\da-fA-F_]+|[\d_]*\.?\d[\d_]*\.?(?:[eE][+-]?\d*)?|-)(?![\w.+-]))
       | (?P<half>[^\s{}\[\]:,"'`/\#<>()=;|]+"(?=\s*[,:}\]]|\s*\Z))
+      | (?P<address>[a-z][a-z0-9+.]*://[^\s,"'{}\[\]]+)
       | (?P<word>(?:[^\W\d]|[$@])(?:[\w$@.\-+]|'(?:s|t|re|ve|ll|d|m)\b(?!'))*|\d[\w.\-+]*)
       | (?P<other>.)
     """,
@@ -69,6 +70,7 @@ _FIXED_KINDS = {
     "number": NUMBER,
     "odd": ODD_NUMBER,
     "half": CUT_STRING,
+    "address": WORD,
     "other": OTHER,
 }
 

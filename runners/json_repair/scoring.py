@@ -105,9 +105,11 @@ def _common(one: Any, other: Any) -> float:
 
 
 def _shared_beginning(one: str, other: str) -> int:
-    return next(
-        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
+    """Return how many characters two strings begin with alike."""
+    for place, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return place
+    return min(len(one), len(other))
 
 
 def _aligned(one: list[Any], other: list[Any]) -> float:

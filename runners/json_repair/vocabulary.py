@@ -5,10 +5,10 @@ characters, a number its sign and then its digits. What the vocabulary cannot sa
 inside strings) becomes `?`: a limit of the published model that stands here as it was.
 """
 
-import json
 from collections.abc import Sequence
 
 from runners.json_repair import lexer
+from runners.json_repair.grammar import canonical
 from runners.json_repair.lexer import PUNCTUATION, Token
 
 PAD, MASK, BEGIN, END = "<pad>", "<mask>", "<begin>", "<end>"
@@ -47,7 +47,7 @@ def decode(ids: Sequence[int]) -> str:
             content.append(VOCABULARY[number])
             continue
         if content is not None:
-            parts.append(json.dumps("".join(content)) if is_string else "".join(content))
+            parts.append(f'"{"".join(content)}"' if is_string else "".join(content))
         name = VOCABULARY[number]
         if name == END:
             break
@@ -72,7 +72,7 @@ def _ids_of(token: Token) -> list[int]:
         return [ID_OF[text]]
     if kind in (lexer.NUMBER, lexer.ODD_NUMBER):
         return [ID_OF[NUMBER], *map(_character, text)]
-    content = text[1:].rstrip("\"'") if text[:1] in lexer.QUOTES else text
+    content = canonical(token, as_key=True)[1:-1]
     return [ID_OF[STRING], *map(_character, content)] if content else [ID_OF[EMPTY_STRING]]
 
 
