@@ -75,7 +75,11 @@ _EMPTY = {
 def insert_rows(driver, table: str, columns: tuple[str, ...], rows: list[tuple]) -> None:
     """Insert rows, the columns not named here filled with what an empty record has."""
     described = driver.execute(f"PRAGMA table_info({table})").fetchall()
-    needed = [(name, kind) for _, name, kind, notnull, _, _ in described if notnull and name not in columns]
+    needed = [
+        (name, kind)
+        for _, name, kind, notnull, _, _ in described
+        if (notnull or name in _EMPTY) and name not in columns
+    ]
     extra = tuple(_EMPTY.get(name, "" if "CHAR" in kind or "TEXT" in kind else 0) for name, kind in needed)
     names = (*columns, *(name for name, _ in needed))
     marks = ", ".join("?" * len(names))

@@ -3,6 +3,7 @@ an acknowledged one is hidden until it ends, a critical one never.
 """
 
 import json
+from collections.abc import Collection
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -45,15 +46,21 @@ def _acknowledged(session: Session) -> set[tuple[str, str]]:
 
 def acknowledge(db: Database, code: str, subject: str, reason: str) -> None:
     """Record that a person has seen an alert. Raises UsageError without a reason, NotFoundError when there is none."""
+    acknowledge_all(db, code, [subject], reason)
+
+
+def acknowledge_all(db: Database, code: str, subjects: Collection[str], reason: str) -> None:
+    """Record that a person has seen alerts of one code, all of them or none. Raises like `acknowledge`."""
     if not reason.strip():
         raise UsageError("an acknowledgement without a reason", hint='add --reason "why it may stay"')
-    known = {(alert.code, alert.subject) for alert in current_alerts(db, acknowledged=True)}
-    if (code, subject) not in known:
-        raise NotFoundError(f"no alert {code} about {subject!r}", hint="`registry alerts --json` names each subject")
+    known = {alert.subject for alert in current_alerts(db, acknowledged=True) if alert.code == code}
+    if gone := next((subject for subject in subjects if subject not in known), None):
+        raise NotFoundError(f"no alert {code} about {gone!r}", hint="`registry alerts --json` names each subject")
+    by = audit.who()
     with db.write() as session:
-        by = audit.who()
-        session.add(Acknowledgement(code=code, subject=subject, at=clock.now(), by=by, reason=reason))
-        audit.record(session, "acknowledge", subject, {"code": code, "reason": reason}, by=by)
+        for subject in subjects:
+            session.add(Acknowledgement(code=code, subject=subject, at=clock.now(), by=by, reason=reason))
+            audit.record(session, "acknowledge", subject, {"code": code, "reason": reason}, by=by)
 
 
 def deployment_alerts(session: Session) -> list[Alert]:

@@ -127,9 +127,10 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("datasets.invalidate", "I", "invalidate", "Invalidate", "Declare the version invalid.", 1, True),
     Action("live.log", "o", "log", "Output", "Show the chosen run's whole output.", 1),
     Action("alerts.go", "g", "go", "Go there", "Go to what the alert is about.", 1),
-    Action("alerts.acknowledge", "a", "acknowledge", "Acknowledge", "Say why the alert may stay.", 3, True),
-    Action("alerts.all", "v", "toggle_all", "Hidden ones", "Show acknowledged alerts too, or not.", 4),
-    Action("alerts.copy", "y", "copy_hint", "Copy command", "Copy the command that ends the alert.", 5),
+    Action("alerts.fold", "space", "fold", "Fold", "Show the alerts of this kind, or only how many they are.", 3),
+    Action("alerts.acknowledge", "a", "acknowledge", "Acknowledge", "Say why it (or its kind) may stay.", 4, True),
+    Action("alerts.all", "v", "toggle_all", "Hidden ones", "Show acknowledged alerts too, or not.", 5),
+    Action("alerts.copy", "y", "copy_hint", "Copy command", "Copy the command that ends the alert.", 2),
 )  # fmt: skip
 
 

@@ -88,12 +88,12 @@ def roll_back(store: "Store", target: str, reason: str) -> tuple[str, ...]:
     return f"{target} serves {done.run_name} ({done.run_id}) again", f"artifact {done.role}, sha256 {done.digest}"
 
 
-def acknowledge(store: "Store", code: str, subject: str, reason: str) -> str:
-    """Record that a person has seen an alert, and return that in words."""
-    from registry.alerts import acknowledge as record
+def acknowledge(store: "Store", code: str, subjects: Sequence[str], reason: str) -> str:
+    """Record that a person has seen alerts of one code, and return that in words."""
+    from registry.alerts import acknowledge_all
 
-    record(store.for_change(), code, subject, reason)
-    return f"acknowledged {code} of {subject}"
+    acknowledge_all(store.for_change(), code, subjects, reason)
+    return f"acknowledged {code} of {subjects[0]}" if len(subjects) == 1 else f"acknowledged {len(subjects)} {code}"
 
 
 def invalidate(store: "Store", reference: str, reason: str) -> str:

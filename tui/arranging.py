@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from registry.queries import MetricSummary, RunSummary
 
 MACHINE = ("system/", "sys/", "gpu/", "time/", "perf/")
+CURVE_POINTS = 3
 SEED_PARAMS = ("seed", "random_seed", "data_seed", "seeds")
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 
@@ -57,10 +58,36 @@ def _shared(params: dict[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in params.items()) or "no parameters"
 
 
-def common_primary(rows: "Any") -> str | None:
+def common_primary(rows: "Iterable[RunSummary]") -> str | None:
     """Return the metric by which most of the runs are judged."""
     named = Counter(metric.name for row in rows if (metric := row.primary()) is not None)
     return named.most_common(1)[0][0] if named else None
+
+
+def common_trend(rows: "Iterable[RunSummary]") -> str | None:
+    """Return the metric whose trend says most about most of the runs."""
+    named = Counter(name for row in rows if (name := charted(row)) is not None and is_curve(row.metrics[name]))
+    return named.most_common(1)[0][0] if named else None
+
+
+def is_curve(metric: "MetricSummary") -> bool:
+    """Return whether a metric has enough points to be drawn as a line."""
+    return metric.count >= CURVE_POINTS
+
+
+def charted(run: "RunSummary") -> str | None:
+    """Return the name of the metric to draw of a run: the primary one, or a curve where that is measured but once."""
+    primary = run.primary()
+    if primary is not None and is_curve(primary):
+        return primary.name
+    curves = [name for name, metric in run.metrics.items() if is_curve(metric) and not is_machine(name)]
+    curves.sort(key=lambda name: (run.metrics[name].goal is None, not is_held_out(name), name))
+    return next(iter(curves), primary.name if primary is not None else next(iter(run.metrics), None))
+
+
+def is_held_out(metric: str) -> bool:
+    """Return whether a metric's name says that it was measured on data the training did not see."""
+    return any(word in metric.lower() for word in ("val", "eval", "test", "dev"))
 
 
 def log_lines(text: str) -> tuple[str, ...]:

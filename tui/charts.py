@@ -1,7 +1,7 @@
-"""Curves drawn as text with plotext; the only file that knows it. Pure: the same curves and size give the same picture.
+"""Curves drawn as text: dots of braille, two axes, what does not fit counted. Pure: the same curves, the same picture.
 
-A curve holds at most two points a column (the least and the greatest), all finite: plotext raises on infinities and on
-logarithms of zero and needs seconds for a million points. What is left out is counted, never dropped silently.
+A curve holds at most two points a column (the least and the greatest), all finite. A few values that lie so far out
+that they would press the rest flat are drawn as arrows at the edge; `far_out` says which, so that a screen can tell.
 """
 
 import math
@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
-from rich.color import Color, ColorType
+from rich.cells import cell_len
+from rich.style import Style
 from rich.text import Text
 
+from tui.canvas import Canvas
 from tui.text import duration, number
 
-MARKER = "braille"
-_AXIS_DARK, _AXIS_LIGHT, _BAD = (86, 107, 110), (160, 158, 145), (232, 112, 95)
+_AXIS_DARK, _AXIS_LIGHT = "#566b6e", "#a09e91"
+_BAD_DARK, _BAD_LIGHT = "#e8705f", "#b3362b"
+MIN_WIDTH, MIN_HEIGHT = 12, 4
+FAR_SHARE, FAR_SPANS, FAR_LEAST = 0.02, 3.0, 8
+"""At most this share of the points may lie this many times the others' span outside of it, and be drawn as arrows."""
 
 
 @dataclass(frozen=True)
@@ -113,62 +118,116 @@ def n_not_positive(curves: Sequence[Curve]) -> int:
     return sum(1 for curve in curves for y in curve.ys if y <= 0)
 
 
+class Range(NamedTuple):
+    """What an axis shows, from `low` to `high`; never empty."""
+
+    low: float
+    high: float
+
+    def place(self, value: float, n: int) -> int:
+        """Return which of `n` places a value falls on, the nearest for one outside."""
+        return max(0, min(n - 1, round((value - self.low) / (self.high - self.low) * (n - 1))))
+
+
+def _range(values: Sequence[float]) -> Range:
+    low, high = min(values), max(values)
+    if not high > low or math.isinf(high - low):
+        pad = abs(low) * 0.05 or 0.5
+        return Range(low - pad, high + pad) if high == low else Range(low / 2, high / 2)
+    return Range(low, high)
+
+
+def value_range(curves: Sequence[Curve], look: Look) -> Range:
+    """Return the values that an axis shows: all, or all but a few that lie far out (never on a logarithmic axis)."""
+    values = sorted(y for curve in curves for y in curve.ys)
+    whole = _range(values)
+    if look.log or len(values) < FAR_LEAST:
+        return whole
+    n_far = max(1, int(len(values) * FAR_SHARE))
+    low, high = values[n_far], values[-1 - n_far]
+    reach = (high - low) * FAR_SPANS
+    if not 0 < reach < math.inf:
+        return whole
+    pad = (high - low) * 0.1
+    return Range(
+        low - pad if whole.low < low - reach else whole.low, high + pad if whole.high > high + reach else whole.high
+    )
+
+
+def far_out(curves: Sequence[Curve], look: Look) -> list[float]:
+    """Return the values that are drawn as arrows at the edge."""
+    shown = _shown(curves, look)
+    if not any(curve.ys for curve in shown):
+        return []
+    low, high = value_range(shown, look)
+    return [y for curve in shown for y in curve.ys if not low <= y <= high]
+
+
+def _shown(curves: Sequence[Curve], look: Look) -> list[Curve]:
+    return [curve for curve in (visible(curve, look) for curve in curves) if curve.xs or curve.bad_xs]
+
+
 @lru_cache(maxsize=64)
 def draw(curves: tuple[Curve, ...], width: int, height: int, look: Look) -> tuple[Text, ...]:
     """Return `height` lines of `width` cells with the curves; an empty tuple when there is nothing to draw."""
-    shown = [curve for curve in (visible(curve, look) for curve in curves) if curve.xs or curve.bad_xs]
-    if not any(curve.xs for curve in shown) or width < 12 or height < 4:
+    shown = _shown(curves, look)
+    if not any(curve.xs for curve in shown) or width < MIN_WIDTH or height < MIN_HEIGHT:
         return ()
-    import plotext as plt
-
-    plt.clear_figure()
-    plt.limit_size(False, False)
-    plt.theme("clear")
-    plt.plot_size(width, height)
-    low_x, high_x = _range([x for curve in shown for x in (*curve.xs, *curve.bad_xs)])
-    low_y, high_y = _range([y for curve in shown for y in curve.ys])
+    across = _range([x for curve in shown for x in (*curve.xs, *curve.bad_xs)])
+    up = value_range(shown, look)
+    labels = _value_labels(up, height - 2, look)
+    margin = max(map(cell_len, labels.values()), default=0)
+    if margin > width // 2:
+        labels, margin = {}, 0
+    canvas = Canvas(width - margin - 1, height - 2)
     for curve in shown:
-        _plot(plt, curve, look)
-        if curve.bad_xs:
-            plt.scatter(list(curve.bad_xs), [low_y] * len(curve.bad_xs), marker="x", color=1 if look.ansi else _BAD)
-    _axes(plt, (low_x, high_x), (low_y, high_y), width, height, look)
-    return tuple(Text.from_ansi(line) for line in plt.build().rstrip("\n").split("\n"))
+        _plot(canvas, curve, across, up)
+    bad = "red" if look.ansi else _BAD_DARK if look.dark else _BAD_LIGHT
+    for curve in shown:
+        for x in curve.bad_xs:
+            column = across.place(x, canvas.width)
+            canvas.put(column, canvas.height - 1, "✗", bad)
+    axis = Style(dim=True) if look.ansi else Style(color=_AXIS_DARK if look.dark else _AXIS_LIGHT)
+    lines = []
+    for row, found in enumerate(canvas.rows()):
+        side = labels.get(row, "").rjust(margin) + ("┤" if row in labels else "│")
+        lines.append(Text.assemble((side, axis), *((text, Style(color=colour or None)) for text, colour in found)))
+    return *lines, *(Text.assemble((" " * margin + line, axis)) for line in _x_axis(across, canvas.width, look.x))
 
 
-def _plot(plt: Any, curve: Curve, look: Look) -> None:
-    draw_as = plt.scatter if len(curve.xs) == 1 else plt.plot
-    marker = "dot" if len(curve.xs) == 1 else MARKER
-    draw_as(list(curve.xs), list(curve.ys), marker=marker, color=_plotext_colour(curve.colour))
+def _plot(canvas: Canvas, curve: Curve, across: Range, up: Range) -> None:
+    """Put one curve on the canvas; values outside the axis go to its edge, with an arrow."""
+    dots = [
+        (across.place(x, canvas.n_x), canvas.n_y - 1 - up.place(y, canvas.n_y))
+        for x, y in zip(curve.xs, curve.ys, strict=True)
+    ]
+    for (x0, y0), (x1, y1) in pairwise(dots):
+        canvas.line(x0, y0, x1, y1, curve.colour)
+    if len(dots) == 1:
+        canvas.put(dots[0][0] // 2, dots[0][1] // 4, "•", curve.colour)
+    for x, y in zip(curve.xs, curve.ys, strict=True):
+        if not up.low <= y <= up.high:
+            row, sign = (0, "▲") if y > up.high else (canvas.height - 1, "▼")
+            canvas.put(across.place(x, canvas.width), row, sign, curve.colour)
 
 
-def _plotext_colour(colour: str) -> int | tuple[int, int, int]:
-    parsed = Color.parse(colour)
-    if parsed.type is not ColorType.TRUECOLOR and parsed.number is not None:
-        return parsed.number
-    triplet = parsed.get_truecolor()
-    return triplet.red, triplet.green, triplet.blue
+def _value_labels(up: Range, height: int, look: Look) -> dict[int, str]:
+    """Return the labels of the value axis by the row they stand on."""
+    n = max(2, height // 3)
+    found = log_ticks(*up, n) if look.log else ticks(*up, n)
+    words = [number(10**at, 3) for at in found] if look.log else tick_labels(found)
+    return {height - 1 - up.place(at, height): word for at, word in zip(found, words, strict=True)}
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    if low == high:
-        pad = abs(low) * 0.05 or 0.5
-        return low - pad, high + pad
-    return low, high
-
-
-def _axes(plt: Any, x: tuple[float, float], y: tuple[float, float], width: int, height: int, look: Look) -> None:
-    n_x, n_y = max(2, width // 14), max(2, height // 3)
-    x_ticks = ticks(*x, n_x)
-    y_ticks = log_ticks(*y, n_y) if look.log else ticks(*y, n_y)
-    y_labels = [number(10**at, 3) for at in y_ticks] if look.log else tick_labels(y_ticks)
-    axis = "default" if look.ansi else _AXIS_DARK if look.dark else _AXIS_LIGHT
-    plt.xlim(*x)
-    plt.ylim(*y)
-    plt.xticks(x_ticks, tick_labels(x_ticks, look.x))
-    plt.yticks(y_ticks, y_labels)
-    plt.xaxes(True, False)
-    plt.yaxes(True, False)
-    plt.canvas_color("default")
-    plt.axes_color("default")
-    plt.ticks_color(axis)
+def _x_axis(across: Range, width: int, x: str) -> tuple[str, str]:
+    """Return the line below the canvas and the line of its labels; a label that would touch another is left out."""
+    found = ticks(*across, max(2, width // 14))
+    line, labels, free_from = ["─"] * width, [" "] * (width + 1), 0
+    for at, word in zip(found, tick_labels(found, x), strict=True):
+        column = across.place(at, width)
+        line[column] = "┬"
+        start = max(0, min(column + 1 - len(word) // 2, width + 1 - len(word)))
+        if start >= free_from and len(word) <= width:
+            labels[start : start + len(word)] = word
+            free_from = start + len(word) + 1
+    return "└" + "".join(line), "".join(labels)

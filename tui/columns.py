@@ -9,24 +9,24 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tui.marks import STATUS, VERDICT, mark
-from tui.text import NOTHING, ago, clean, duration, number
+from tui.text import NOTHING, ago, clean, duration, number, time_left
 from tui.widgets.table import Cell, Column
 
 if TYPE_CHECKING:
     from registry.queries import MetricSummary, RunSummary
-    from tui.facts import Group
+    from tui.facts import Group, RunsIndex
 
 BASIS_SIGNS = {"measured": "", "sampled": "~", "estimated": "≈"}
 
 _PLAIN = (
     Column("name", "Run", minimum=18, maximum=44, weight=1, sortable=True),
-    Column("status", "Status", minimum=10, maximum=22, sortable=True),
+    Column("status", "Status", minimum=13, maximum=22, weight=1, sortable=True),
     Column("experiment", "Experiment", minimum=6, maximum=20, sortable=True),
     Column("gates", "Gates", minimum=5, maximum=9),
     Column("copies", "Copies", minimum=6, maximum=9),
     Column("deployed", "Deployed", minimum=8, maximum=18),
     Column("started", "Started", align="right", minimum=7, maximum=10, sortable=True),
-    Column("duration", "Took", align="right", minimum=6, maximum=16, sortable=True),
+    Column("duration", "Took", align="right", minimum=6, maximum=9, sortable=True),
     Column("cost", "Cost", align="right", minimum=5, maximum=9),
     Column("tags", "Tags", minimum=4, maximum=24),
     Column("id", "Id", minimum=10, maximum=10),
@@ -62,18 +62,23 @@ def metrics_of(keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key.partition(":")[2] for key in keys if key.startswith(("metric:", "last:"))))
 
 
-def default_keys(primary: str | None, metrics: Sequence[str], n_experiments: int) -> list[str]:
-    """Return the columns to begin with: what every run has, the metric they are judged by, and one more."""
+def default_keys(index: "RunsIndex") -> list[str]:
+    """Return the columns to begin with, what matters most first: a narrow terminal shows only those."""
     keys = ["name", "status"]
-    if primary is not None:
-        keys += [f"metric:{primary}", f"spark:{primary}"]
-    keys += ["gates", "copies", "deployed"]
-    other = next((name for name in metrics if name != primary), None)
+    if index.primary is not None:
+        keys.append(f"metric:{index.primary}")
+    keys += ["gates", "copies"]
+    if index.trend is not None:
+        keys.append(f"spark:{index.trend}")
+    keys += ["started", "duration"]
+    if any(run.cost is not None for run in index.rows.values()):
+        keys.append("cost")
+    if index.n_experiments > 1:
+        keys.append("experiment")
+    other = next((name for name in index.metrics if name != index.primary), None)
     if other is not None:
         keys.append(f"metric:{other}")
-    if n_experiments > 1:
-        keys.append("experiment")
-    return [*keys, "started", "duration"]
+    return [*keys, "deployed"]
 
 
 def sort_key(column_key: str) -> str:
@@ -165,14 +170,9 @@ def _name(run: "RunSummary", now: float) -> Cell:
 
 def _status(run: "RunSummary", now: float) -> Cell:
     state = mark(STATUS, run.status)
-    share, _ = progress(run, now)
-    return Cell(f"{state}{f' {share:.0%}' if share is not None else ''}", state.tone)
-
-
-def _duration(run: "RunSummary", now: float) -> Cell:
-    _, left_s = progress(run, now)
-    text = duration(run.duration_s)
-    return Cell(text, "muted", f" +{duration(left_s)}" if left_s else "", "live")
+    share, left_s = progress(run, now)
+    left = f" {time_left(left_s)}" if left_s else ""
+    return Cell(f"{state}{f' {share:.0%}' if share is not None else ''}", state.tone, left)
 
 
 def _gates(run: "RunSummary", now: float) -> Cell:
@@ -203,7 +203,7 @@ _MAKERS: "dict[str, Callable[[RunSummary, float], Cell]]" = {
     "copies": _copies,
     "deployed": _deployed,
     "started": lambda run, now: Cell(ago(run.started_at, now), "muted"),
-    "duration": _duration,
+    "duration": lambda run, now: Cell(duration(run.duration_s), "muted"),
     "cost": lambda run, now: Cell(NOTHING if run.cost is None else f"{run.cost:,.2f}", "muted"),
     "tags": lambda run, now: Cell(clean(", ".join(run.tags)), "muted"),
     "id": lambda run, now: Cell(run.id, "muted"),

@@ -43,6 +43,9 @@ class RunsIndex:
     params: tuple[str, ...] = ()
     n_experiments: int = 0
     primary: str | None = None
+    """The metric by which most of the runs are judged."""
+    trend: str | None = None
+    """The metric that most of the runs drew the longest curve of, of those they may be judged by."""
     goal: str | None = None
     """The goal of the metric that the runs are sorted by, if it has one."""
     rows: "dict[str, RunSummary]" = field(default_factory=dict)
@@ -69,7 +72,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Preview:
-    """One run beside the table: its row, the curves of one metric, what differs from the baseline."""
+    """One run beside the table: its row, the curves of one metric, what differs from the baseline, what to know."""
 
     run_id: str
     metric: str | None

@@ -23,7 +23,7 @@ def print_dashboard(url: str | None) -> None:
     try:
         store.poll()
         index, status = store.runs_index(RunsQuery()), store.status()
-        sparks = store.sparks(index.ids[:MAX_RUNS], [index.primary] if index.primary else [])
+        sparks = store.sparks(index.ids[:MAX_RUNS], [index.trend] if index.trend else [])
     finally:
         store.close()
     out.show(_runs(index, sparks))
@@ -33,7 +33,7 @@ def print_dashboard(url: str | None) -> None:
 
 
 def _runs(index: RunsIndex, sparks: dict[tuple[str, str], str]) -> Table:
-    keys = columns.default_keys(index.primary, index.metrics, index.n_experiments)
+    keys = columns.default_keys(index)
     title = Text(f"HOLDFAST  {count(index.n_total, 'run')}", style="bold")
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for key in keys:

@@ -65,10 +65,11 @@ def curve_of(sketch: Sketch, label: str, colour: str, n_columns: int) -> Curve:
     parts = sketch.parts()
     xs: list[float] = []
     ys: list[float] = []
-    for x, bucket in thin(parts, n_columns):
+    thinned = thin(parts, n_columns)
+    for x, bucket in thinned:
         for y in bucket.ends():
             xs.append(x)
             ys.append(y)
-    bad = tuple(x for x, bucket in thin(parts, n_columns) if bucket.n_non_finite)
+    bad = tuple(x for x, bucket in thinned if bucket.n_non_finite)
     n_points, n_bad = sum(b.n_points for _, b in parts), sum(b.n_non_finite for _, b in parts)
     return Curve(label, colour, tuple(xs), tuple(ys), bad, n_points, n_bad)

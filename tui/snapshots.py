@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
-from tui.arranging import common_primary, differing, grouped, is_machine, log_lines, over_epochs
+from tui.arranging import charted, common_primary, common_trend, differing, grouped, is_machine, log_lines, over_epochs
 from tui.charts import Curve
 from tui.facts import (
     Compared,
@@ -46,6 +46,7 @@ MAX_CUSTODY = 1000
 MAX_GROUPED = 2000
 MAX_LIVE = 100
 LOG_TAIL_BYTES = 256 * 1024
+NO_OUTPUT = "no output was kept; registry run -- COMMAND keeps it"
 
 
 class Store:
@@ -173,7 +174,7 @@ class Store:
         rows = {row.id: row for row in page.rows}
         return RunsIndex(
             query, tuple(ids), page.n_total, names, params, len({row.experiment for row in page.rows}),
-            common_primary(page.rows), goal, rows, grouped(rows, ids, query.group),
+            common_primary(page.rows), common_trend(page.rows), goal, rows, grouped(rows, ids, query.group),
         )  # fmt: skip
 
     def _names(self, session: "Session") -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -216,8 +217,7 @@ class Store:
         if run_id not in rows:
             return None
         summary = rows[run_id]
-        primary = summary.primary()
-        name = metric if metric in summary.metrics else primary.name if primary else next(iter(summary.metrics), None)
+        name = metric if metric in summary.metrics else charted(summary)
         shown = [row for row in (rows.get(key) for key in (run_id, *others)) if row is not None]
         curves = self.curves([(row.id, row.name) for row in shown], name, n_columns) if name else ()
         return Preview(run_id, name, curves, summary, differing(summary, rows.get(baseline or "")))
@@ -264,7 +264,7 @@ class Store:
     def log_tail(self, folder: str | None) -> LogTail:
         """Return the end of a run's output, without colours, progress bars as they last stood."""
         if folder is None:
-            return LogTail(note="this run kept no output")
+            return LogTail(note=NO_OUTPUT)
         path = self.db.root / folder / places.OUTPUT_NAME
         try:
             with open(path, "rb", opener=_open_no_link) as file:
@@ -272,8 +272,10 @@ class Store:
                 start = max(0, size_bytes - LOG_TAIL_BYTES)
                 file.seek(start)
                 text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return LogTail(note=NO_OUTPUT)
         except OSError as error:
-            return LogTail(note=f"no output: {error.strerror}")
+            return LogTail(note=f"its output cannot be read: {error.strerror}")
         return LogTail(log_lines(text), start)
 
     def compared(self, ids: tuple[str, ...], baseline: str | None, last: bool, only_changed: bool) -> Compared:
@@ -410,8 +412,8 @@ class Store:
         summary = self.rows([run_id]).get(run_id)
         if summary is None:
             return None
-        primary = summary.primary()
-        figures = self.figures(run_id, [primary.name], n_columns, "step") if primary else {}
+        name = charted(summary)
+        figures = self.figures(run_id, [name], n_columns, "step") if name else {}
         with self.db.read() as session:
             folder = show_run(session, self.db.settings, run_id).folder
         figure = next(iter(figures.values()), Figure(empty="no metrics yet"))

@@ -72,6 +72,18 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400}d {whole % 86400 // 3600:02}h"
 
 
+def time_left(seconds: float) -> str:
+    """Return a span of time as short as it can be said: `40s`, `15m`, `1h22m`, `2d4h`."""
+    whole = int(max(0, seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600}h"
+
+
 def ago(at: float | None, now: float) -> str:
     """Return how long ago `at` (unix seconds) was, in one unit: `12 s`, `5 min`, `3 h`, `2 d`."""
     if at is None:

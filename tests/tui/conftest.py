@@ -32,6 +32,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("story")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGISTRY_USER", "lab")
+        patch.setattr("socket.gethostname", lambda: "box")
         tui_story.build(folder)
     return folder
 

@@ -5,6 +5,7 @@ The registry in the pictures is the story of `tui_story`, at its frozen time.
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -73,6 +74,7 @@ def main() -> None:
         return
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as state:
+        socket.gethostname = lambda: "box"
         os.environ["XDG_STATE_HOME"], os.environ["REGISTRY_USER"] = state, "lab"
         for name in [word for word in sys.argv[1:] if word in SHOTS] or SHOTS:
             with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:

@@ -149,7 +149,7 @@ async def _enter_opens_the_run(app, pilot) -> None:
     on_run(app, "vae-k16-s0")
     text = await press(app, pilot, "enter")
     assert app.current_mode == "run"
-    assert "ternary/coverage" in text
+    assert "ternary, 4 of 4 pass" in text
 
 
 @does("runs.mark", "runs.unmark", "runs.compare")
@@ -410,22 +410,26 @@ async def _the_output_of_a_running_run_is_opened(app, pilot) -> None:
     assert (app.current_mode, app.screen.tab) == ("run", "log")
 
 
-@does("alerts.go", "alerts.acknowledge", "alerts.all", "alerts.copy")
-async def _alerts_lead_on_and_warnings_are_acknowledged(app, pilot) -> None:
-    await press(app, pilot, "8")
+@does("alerts.go", "alerts.acknowledge", "alerts.all", "alerts.copy", "alerts.fold")
+async def _alerts_stand_by_kind_and_whole_kinds_are_acknowledged(app, pilot) -> None:
+    text = await press(app, pilot, "8")
     screen = app.screen
-    await press(app, pilot, "a")
+    assert "▸ 20 artifacts have no verified copy" in text
+    assert "do: registry copy --all --to REMOTE" in text
+    await press(app, pilot, "y", "a")
+    assert app.clipboard == "registry copy --all --to REMOTE"
     assert app.screen is screen, "a critical alert cannot be acknowledged away"
-    await press(app, pilot, "y")
-    assert app.clipboard == screen.alerts[0].hint
-    at = next(k for k, alert in enumerate(screen.alerts) if alert.severity == "warning")
-    warning = screen.alerts[at]
-    screen.table.cursor = at
+    n_folded = screen.table.n_rows
+    assert "best.safetensors of run rank-infonce" in await press(app, pilot, "space")
+    assert screen.table.n_rows == n_folded + 20
+    assert "do: registry copy 2945321d2e --to REMOTE" in await press(app, pilot, "down")
+    kind = next(kind for kind in screen.kinds if kind.severity == "warning" and len(kind.alerts) > 1)
+    assert screen.table.move_to(f"kind:warning:{kind.code}")
     await press(app, pilot, "a", *"known", "enter")
-    await until(pilot, lambda: warning not in app.screen.alerts)
+    await until(pilot, lambda: kind.code not in {found.code for found in screen.kinds})
     await press(app, pilot, "v")
-    await until(pilot, lambda: warning in app.screen.alerts)
-    app.screen.table.cursor = 0
+    await until(pilot, lambda: kind in screen.kinds)
+    screen.table.cursor = 0
     await press(app, pilot, "g")
     assert app.current_mode == "custody"
 

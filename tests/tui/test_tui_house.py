@@ -1,4 +1,4 @@
-"""The dashboard keeps to its rooms: small wiring, one file for charts, nothing heavy before the first picture."""
+"""The dashboard keeps to its rooms: small wiring, nothing heavy before the first picture."""
 
 import ast
 import subprocess
@@ -33,11 +33,6 @@ def test_the_wiring_stays_small() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_only_charts_knows_plotext(path: Path) -> None:
-    assert path.name == "charts.py" or "plotext" not in imports(path)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_only_those_who_ask_know_the_registry(path: Path) -> None:
     heavy = {name for name in imports(path) if name.partition(".")[0] == "registry"} - LIGHT
     assert path.name in ASKING or not heavy
@@ -52,10 +47,10 @@ def test_nothing_is_read_as_markup(path: Path) -> None:
         assert "from_markup" not in ast.unparse(call.func), f"{path.name}:{call.lineno}"
 
 
-def test_the_first_picture_needs_no_store_and_no_charts() -> None:
+def test_the_first_picture_needs_no_store() -> None:
     code = (
         "import sys, tui.app, tui.screens.runs;"
-        "print([m for m in ('sqlmodel', 'sqlalchemy', 'plotext', 'torch', 'msgspec') if m in sys.modules])"
+        "print([m for m in ('sqlmodel', 'sqlalchemy', 'torch', 'msgspec') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TUI.parent)
     assert said.stdout.strip() == "[]"

@@ -1,20 +1,29 @@
 """Every screen says something clear: with a story in it, empty, while it loads, and when the registry is in trouble."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tui_story
 from conftest import Open, settle, until
+from textual.pilot import Pilot
 from tui_screen_text import screen_text
 
 import registry
 from registry import clock, events
+from registry.database import open_database
+from registry.errors import HoldfastError
 from tui.app import Dashboard
+from tui.messages import RegistryLost
 from tui.screens.asking import Asking
+from tui.watch import Watcher
 
+Watch = Callable[[Watcher, threading.Event], None]
 PICTURES = Path(__file__).parent / "screens"
 SIZES = ((80, 24), (140, 40))
 MODES = dict(
@@ -22,48 +31,75 @@ MODES = dict(
 )
 
 
-def same_picture(name: str, text: str, folder: Path) -> None:
-    """Compare a screen with the one that was kept; UPDATE_PICTURES=1 keeps this one."""
-    text = text.replace(str(folder), "/registry")
+def same_pictures(name: str, texts: dict[str, str]) -> None:
+    """Compare screens with those that were kept; UPDATE_PICTURES=1 keeps these."""
     path = PICTURES / f"{name}.txt"
+    found = "".join(f"=== {mode}\n{text}" for mode, text in texts.items())
     if os.environ.get("UPDATE_PICTURES"):
         PICTURES.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert text == path.read_text(), f"{name} looks different; if it should: UPDATE_PICTURES=1"
+        path.write_text(found)
+    kept = path.read_text()
+    different = [mode for mode, text in texts.items() if f"=== {mode}\n{text}" not in kept]
+    assert not different, f"{different} look different ({path}); if they should: UPDATE_PICTURES=1"
+    assert found == kept
+
+
+async def every_screen(app: Dashboard, pilot: Pilot[None]) -> dict[str, str]:
+    """Go through the screens and return what each shows."""
+    texts = {}
+    for key, mode in MODES.items():
+        await pilot.press(key)
+        await settle(app, pilot)
+        texts[mode] = screen_text(app)
+    return texts
+
+
+def lost(watcher: Watcher, stop: threading.Event) -> None:
+    """Watch a registry that is not well."""
+    watcher._post(RegistryLost(HoldfastError("/lab/runs.db is not a database", hint="registry restore --from vault")))
 
 
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_the_screens_look_as_they_did(own_story: Path, open_dashboard: Open, size: tuple[int, int]) -> None:
+async def test_screens_with_a_story_look_as_they_did(
+    own_story: Path, open_dashboard: Open, size: tuple[int, int]
+) -> None:
+    with contextlib.closing(sqlite3.connect(own_story / "runs.db")) as record:
+        record.execute("UPDATE remote SET url = '/mnt/nas/vault'")
+        record.commit()
     async with open_dashboard(own_story, size) as (app, pilot):
         app.screen.table.move_to(tui_story.run_id("vae-k16-s0"))
-        for key in ("space", "space", "1"):
-            await pilot.press(key)
-        for key, mode in MODES.items():
-            if mode in ("custody", "deployments", "alerts"):
-                continue
-            await pilot.press(key)
-            await settle(app, pilot)
-            same_picture(f"{mode}-{size[0]}x{size[1]}", screen_text(app), own_story)
+        await pilot.press("space", "space", "1")
+        same_pictures(f"story-{size[0]}x{size[1]}", await every_screen(app, pilot))
 
 
+@pytest.mark.usefixtures("frozen")
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_an_empty_registry_says_what_to_do_first(
-    tmp_path: Path, open_dashboard: Open, size: tuple[int, int]
-) -> None:
-    from registry.database import open_database
-
+async def test_empty_screens_say_what_to_do_first(tmp_path: Path, open_dashboard: Open, size: tuple[int, int]) -> None:
     open_database(str(tmp_path / "runs.db"), create=True).close()
-    said = {
-        "runs": "registry run -- python train.py", "run": "no runs yet", "compare": "nothing to compare yet",
-        "custody": "no remotes yet", "deployments": "nothing is deployed", "datasets": "no data sets yet",
-        "live": "nothing runs now", "alerts": "alert",
-    }  # fmt: skip
     async with open_dashboard(tmp_path, size) as (app, pilot):
-        for key, mode in MODES.items():
-            await pilot.press(key)
-            await settle(app, pilot)
-            assert said[mode] in screen_text(app)
+        texts = await every_screen(app, pilot)
+        assert "registry run -- python train.py" in texts["runs"]
+        same_pictures(f"empty-{size[0]}x{size[1]}", texts)
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(
+    ("state", "watch", "said"),
+    [("loading", lambda watcher, stop: None, "reading the registry"), ("error", lost, "is not a database")],
+)
+async def test_screens_without_a_registry_look_as_they_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], state: str, watch: Watch, said: str
+) -> None:
+    monkeypatch.setattr("tui.watch.Watcher.run", watch)
+    app = Dashboard(str(tmp_path / "runs.db"))
+    app.theme = "holdfast-deep"
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: said in screen_text(app))
+        texts = await every_screen(app, pilot)
+        assert all(said in text for text in texts.values())
+        same_pictures(f"{state}-{size[0]}x{size[1]}", texts)
 
 
 async def test_a_folder_without_a_registry_waits_for_one_and_shows_it(tmp_path: Path, open_dashboard: Open) -> None:
@@ -75,18 +111,6 @@ async def test_a_folder_without_a_registry_waits_for_one_and_shows_it(tmp_path: 
             run.log({"loss": 1.0}, step=0)
         await until(pilot, lambda: "hello" in screen_text(app))
         assert app.trouble is None
-
-
-async def test_every_screen_is_painted_before_anything_is_read(story: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.watch.Watcher.run", lambda self, stop: None)
-    app = Dashboard(str(story / "runs.db"))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        assert "reading the registry" in screen_text(app)
-        for key in MODES:
-            await pilot.press(key)
-            await pilot.pause()
-            assert "HOLDFAST" in screen_text(app)
 
 
 async def test_a_corrupt_registry_is_told_in_one_line(tmp_path: Path, open_dashboard: Open) -> None:

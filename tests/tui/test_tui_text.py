@@ -48,6 +48,10 @@ def test_spans_of_time_use_two_units() -> None:
     ]  # fmt: skip
 
 
+def test_the_time_left_is_said_as_short_as_can_be() -> None:
+    assert [text.time_left(s) for s in (0, 59.9, 914, 4920, 187_200)] == ["0s", "59s", "15m", "1h22m", "2d4h"]
+
+
 def test_ages_use_one_unit_and_say_when_they_lie_in_the_future() -> None:
     assert [text.ago(at, 1000.0) for at in (990.0, 700.0, None, 2000.0)] == ["10 s", "5 min", "–", "in the future"]
 

@@ -1,40 +1,30 @@
 """Alerts: everything true now that a person should know, the gravest first, with what ends each of them."""
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.content import Content
 from textual.widgets import Static
 
 from registry import clock
 from registry.errors import HoldfastError
 from tui import acts
 from tui.actions import bindings
-from tui.marks import SEVERITY, mark
+from tui.headlines import Kind, kinds
 from tui.screens.base import RegistryScreen
 from tui.snapshots import Store
-from tui.text import ago, clean, count
-from tui.widgets.table import Cell, Column, Line, ListLines, Table
+from tui.text import clean
+from tui.views import alerts as views
+from tui.widgets.table import Cell, ListLines, Table
 
 if TYPE_CHECKING:
     from registry.alert import Alert
 
-COLUMNS = (
-    Column("severity", "Severity", minimum=10, maximum=10),
-    Column("message", "What", minimum=20, maximum=200, weight=1),
-    Column("since", "Since", align="right", minimum=6, maximum=8),
-)
-
-_RUN_FOLDER = re.compile(r"^\w+ runs/[^/\s]+/")
-"""The list leaves it out: the message names the run anyway, and the detail has the whole path."""
-
 
 class AlertsScreen(RegistryScreen):
-    """The list of alerts, and in full the one under the cursor."""
+    """The kinds of alerts, their alerts, and in full what is under the cursor."""
 
     MODE = "alerts"
     BINDINGS: ClassVar[list[BindingType]] = bindings("alerts")
@@ -42,14 +32,15 @@ class AlertsScreen(RegistryScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.alerts: tuple[Alert, ...] = ()
+        self.kinds: list[Kind] = []
+        self.turned: set[str] = set()
         self.with_acknowledged = False
         self._loaded = False
 
     def compose_body(self) -> ComposeResult:
         """A caption, the list, the chosen alert in full."""
         yield Static(classes="caption")
-        yield Table(COLUMNS, fixed=2, opens=True)
+        yield Table(views.COLUMNS, fixed=2, opens=True)
         yield Static(id="alert-detail", classes="detail")
 
     @property
@@ -66,13 +57,14 @@ class AlertsScreen(RegistryScreen):
         self.ask("alerts", partial(Store.alerts, acknowledged=self.with_acknowledged))
 
     def take_alerts(self, alerts: "tuple[Alert, ...]") -> None:
-        """Show them."""
-        self.alerts, self._loaded = alerts, True
-        said = f" {count(len(alerts), 'alert')}" + ("  acknowledged ones too" if self.with_acknowledged else "")
-        self.query_one(".caption", Static).update(Content.styled(said, "bold"))
-        if alerts:
-            now = clock.now()
-            self.table.show(ListLines([_line(at, alert, now) for at, alert in enumerate(alerts)]))
+        """Show them by kind."""
+        self.kinds, self._loaded = kinds(alerts), True
+        self.query_one(".caption", Static).update(views.caption(self.kinds, acknowledged=self.with_acknowledged))
+        self._show()
+
+    def _show(self) -> None:
+        if self.kinds:
+            self.table.show(ListLines(views.lines(self.kinds, self.turned, clock.now())))
         else:
             self.table.show_state(Cell("✓ nothing to worry about", "ok"))
         self._show_detail()
@@ -85,41 +77,65 @@ class AlertsScreen(RegistryScreen):
         else:
             self.notify(clean(error), severity="error", markup=False)
 
-    def chosen(self) -> "Alert | None":
-        """Return the alert under the cursor."""
+    def chosen(self) -> "tuple[Alert, ...]":
+        """Return the alert under the cursor, or all of the kind under it."""
         key = self.table.cursor_key
-        return self.alerts[int(key.partition(":")[0])] if key is not None and self.alerts else None
+        for kind in self.kinds:
+            if key == views.kind_key(kind):
+                return kind.alerts
+            if found := tuple(alert for alert in kind.alerts if key == views.alert_key(alert)):
+                return found
+        return ()
+
+    def _chosen_kind(self) -> Kind | None:
+        key = self.table.cursor_key
+        return next((kind for kind in self.kinds if views.kind_key(kind) == key), None)
 
     @on(Table.Highlighted)
     def _highlighted(self) -> None:
         self._show_detail()
+        self.refresh_bindings()
 
     def _show_detail(self) -> None:
-        alert = self.chosen()
+        chosen, kind = self.chosen(), self._chosen_kind()
         detail = self.query_one("#alert-detail", Static)
-        detail.display = alert is not None
-        if alert is not None:
-            state = mark(SEVERITY, alert.severity)
-            head = Content.styled(f"{state} ", f"bold ${'text-error' if state.tone == 'bad' else 'text-warning'}")
-            lines = [head + Content.styled(clean(alert.code), "$text-muted"), Content(clean(alert.message))]
-            lines.append(Content.styled("do: ", "$text-muted") + Content.styled(clean(alert.hint), "$text-accent"))
-            detail.update(Content("\n").join(lines))
+        detail.display = bool(chosen)
+        if kind is not None:
+            detail.update(views.detail(kind.severity, kind.code, kind.sentence, kind.hint))
+        elif chosen:
+            detail.update(views.detail(chosen[0].severity, chosen[0].code, chosen[0].message, chosen[0].hint))
+
+    @on(Table.Chosen)
+    def _open(self) -> None:
+        if self._chosen_kind() is not None:
+            self.action_fold()
+        else:
+            self.action_go()
 
     # --- actions
 
     def is_possible(self, action: str) -> bool:
         """A critical alert cannot be acknowledged away; without alerts there is nothing to do."""
-        if action in ("go", "copy_hint"):
-            return self.chosen() is not None
-        alert = self.chosen()
-        return action != "acknowledge" or (alert is not None and alert.severity != "critical")
+        chosen = self.chosen()
+        if action == "acknowledge":
+            return bool(chosen) and chosen[0].severity != "critical"
+        if action == "fold":
+            return self._chosen_kind() is not None
+        return action == "toggle_all" or bool(chosen)
 
-    @on(Table.Chosen)
+    def action_fold(self) -> None:
+        """Show the alerts of the kind under the cursor, or only the kind."""
+        key = self.table.cursor_key
+        if key is not None:
+            self.turned ^= {key}
+            self._show()
+
     def action_go(self) -> None:
         """Go to what the alert is about."""
-        alert = self.chosen()
-        if alert is None:
+        chosen = self.chosen()
+        if not chosen:
             return
+        alert = chosen[0]
         kind = alert.code.partition("-")[0]
         if kind in ("artifact", "copies", "copy", "remote", "backup"):
             self.dashboard.action_mode("custody")
@@ -131,10 +147,10 @@ class AlertsScreen(RegistryScreen):
             self.dashboard.open_run(alert.subject.partition(" ")[0])
 
     def action_copy_hint(self) -> None:
-        """Copy the command that ends the alert."""
-        alert = self.chosen()
-        if alert is not None:
-            self.app.copy_to_clipboard(alert.hint)
+        """Copy the command that ends the alert, or all of the kind."""
+        chosen, kind = self.chosen(), self._chosen_kind()
+        if chosen:
+            self.app.copy_to_clipboard(kind.hint if kind is not None else chosen[0].hint)
             self.notify("copied", markup=False)
 
     def action_toggle_all(self) -> None:
@@ -146,29 +162,24 @@ class AlertsScreen(RegistryScreen):
         """Say why the alert may stay."""
         from tui.screens.dialogs import TextDialog
 
-        alert = self.chosen()
-        if alert is not None:
-            about = f"{clean(alert.message)}\nIt hides until it ends; the reason is kept."
+        chosen, kind = self.chosen(), self._chosen_kind()
+        if chosen:
+            message = kind.sentence if kind is not None else chosen[0].message
+            about = f"{clean(message)}\n{'It hides until it ends' if len(chosen) == 1 else 'They hide until they end'};"
             self.app.push_screen(
-                TextDialog("Acknowledge", about, placeholder="why it may stay"), partial(self._acknowledge, alert)
+                TextDialog("Acknowledge", f"{about} the reason is kept.", placeholder="why it may stay"),
+                partial(self._acknowledge, chosen),
             )
 
-    def _acknowledge(self, alert: "Alert", reason: str | None) -> None:
+    def _acknowledge(self, chosen: "tuple[Alert, ...]", reason: str | None) -> None:
         if reason:
-            how = partial(acts.acknowledge, code=alert.code, subject=alert.subject, reason=reason)
-            self.ask("acknowledged", how)
+            subjects = tuple(alert.subject for alert in chosen)
+            self.ask("acknowledged", partial(acts.acknowledge, code=chosen[0].code, subjects=subjects, reason=reason))
 
     def take_acknowledged(self, said: str) -> None:
         """Say so and read again."""
         self.notify(clean(said), markup=False)
         self.reload()
-
-
-def _line(at: int, alert: "Alert", now: float) -> Line:
-    state = mark(SEVERITY, alert.severity)
-    message = _RUN_FOLDER.sub("", clean(alert.message))
-    cells = (Cell(str(state), state.tone), Cell(message), Cell(ago(alert.since, now), "muted"))
-    return Line(f"{at}:{alert.code}:{alert.subject}", cells)
 
 
 SCREEN = AlertsScreen

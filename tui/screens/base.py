@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 
 from tui.actions import ACTIONS, Action
-from tui.headlines import headlines
+from tui.headlines import headlines, n_alerts
 from tui.messages import SnapshotFailed
 from tui.screens.asking import Asking
 from tui.widgets.bars import AlertBar, JobBar, KeyBar, TopBar
@@ -82,7 +82,7 @@ class RegistryScreen(Asking, Screen[None]):
         self.query_one(JobBar).job = app.job
         alerts.trouble = str(app.trouble) if app.trouble else ""
         if app.status is not None:
-            top.n_running, top.n_alerts = app.status.n_running, len(app.status.alerts)
+            top.n_running, top.n_alerts = app.status.n_running, n_alerts(app.status.alerts)
             alerts.alerts, alerts.loaded = headlines(app.status.alerts), True
 
     def _show_keys(self) -> None:

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from registry.errors import HoldfastError
 from tui.actions import bindings
+from tui.arranging import is_machine
 from tui.charts import Curve
 from tui.columns import BASIS_SIGNS
 from tui.facts import Compared
@@ -26,6 +27,7 @@ from tui.widgets.table import Cell, Column, Line, ListLines, Table
 
 if TYPE_CHECKING:
     from registry.comparison import Cell as ComparedCell
+    from registry.comparison import Comparison
 
 SMOOTHINGS = (0.0, 0.6, 0.9)
 METRIC = "metric:"
@@ -160,8 +162,7 @@ class CompareScreen(RegistryScreen):
             return
         self.chart.display = True
         runs = [(run.id, run.name) for run in self.compared.comparison.runs]
-        n_columns = max(20, self.chart.size.width - 8)
-        self.ask("curves", partial(_curves, runs=runs, metric=self.metric, n_columns=n_columns, x=self.over))
+        self.ask("curves", partial(_curves, runs=runs, metric=self.metric, n_columns=self.app.size.width, x=self.over))
 
     def take_curves(self, answer: tuple[str, tuple[Curve, ...]]) -> None:
         """Draw the curves of the metric under the cursor."""
@@ -272,7 +273,7 @@ def lines_of(compared: Compared) -> list[Line]:
         lines.append(Line(f"param:{name}", (Cell(clean(name), "muted"), *(_param(value) for value in values))))
     if comparison.metrics:
         lines.append(Line("head:metrics", (Cell("Metrics", "primary"), *blank), heading=True))
-    for name, cells in comparison.metrics.items():
+    for name, cells in sorted(comparison.metrics.items(), key=lambda item: _rank(comparison, item[0])):
         arrow = {"min": " ↓", "max": " ↑"}.get(comparison.goals.get(name) or "", "")
         lines.append(Line(METRIC + name, (Cell(clean(name), "", arrow), *(_metric(cell) for cell in cells))))
     if compared.gates:
@@ -280,6 +281,12 @@ def lines_of(compared: Compared) -> list[Line]:
     for name, verdicts in compared.gates.items():
         lines.append(Line(f"gate:{name}", (Cell(clean(name), "muted"), *(_verdict(verdict) for verdict in verdicts))))
     return lines
+
+
+def _rank(comparison: "Comparison", name: str) -> tuple[bool, bool, str]:
+    """Rank metrics: those that runs are judged by, then the others, the machine's own last."""
+    judged = {primary.name for run in comparison.runs if (primary := run.primary()) is not None}
+    return name not in judged, is_machine(name), name
 
 
 def _param(value: object) -> Cell:

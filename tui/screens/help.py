@@ -18,6 +18,7 @@ SIGNS = (
     ("▣", "the baseline"),
     ("▲", "deployed"),
     ("0.31 @12", "the best value and its step"),
+    ("73% 1h22m", "how much is done and the time left"),
     ("~  ≈", "sampled, estimated (no sign: measured)"),
     ("✓ ✗ ? ≁ !", "pass, fail, unknown, uncalibrated, overridden"),
 )

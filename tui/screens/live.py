@@ -57,6 +57,8 @@ class LiveScreen(RegistryScreen):
     def begin(self) -> None:
         """Say that the runs are being read; let ages move on."""
         self.table.show_state(Cell("reading …", "muted"))
+        self.query_one("#live-desk").display = False
+        self.table.styles.height = "1fr"
         self._tick = self.set_interval(TICK_S, self._show_again)
 
     def on_resize(self) -> None:
@@ -78,6 +80,7 @@ class LiveScreen(RegistryScreen):
         self._show(live)
         self.query_one("#live-desk").display = bool(live.runs)
         self._ask_chosen()
+        self.refresh_bindings()
 
     def _show(self, live: Live) -> None:
         now = clock.now()
@@ -88,7 +91,9 @@ class LiveScreen(RegistryScreen):
                 Cell("nothing runs now", "strong"), Cell(""), Cell(views.last_ended(live, now), "muted")
             )
         self.table.styles.height = min(8, len(live.runs) + 1) if live.runs else "1fr"
-        self.query_one(".caption", Static).update(Content.styled(f" {count(len(live.runs), 'run')} running", "bold"))
+        self.query_one(".caption", Static).update(
+            Content.styled(f" {count(len(live.runs), 'run')} running" if live.runs else "", "bold")
+        )
 
     def show_trouble(self, error: HoldfastError) -> None:
         """Say what is wrong when there is nothing to show yet."""
@@ -99,8 +104,7 @@ class LiveScreen(RegistryScreen):
     def _ask_chosen(self) -> None:
         key = self.table.cursor_key
         if key is not None:
-            n_columns = max(20, self.query_one(Chart).size.width)
-            self.ask("run", partial(Store.live_run, run_id=key, n_columns=n_columns))
+            self.ask("run", partial(Store.live_run, run_id=key, n_columns=self.app.size.width))
 
     def take_run(self, run: LiveRun | None) -> None:
         """Show the chosen run."""

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from registry import clock
 from registry.errors import HoldfastError
 from tui.actions import bindings
+from tui.arranging import charted, is_curve, is_machine
 from tui.facts import LogTail
 from tui.screens.base import RegistryScreen
 from tui.snapshots import Store
@@ -36,7 +37,6 @@ TABS = {
 }  # fmt: skip
 SMOOTHINGS = (0.0, 0.6, 0.9)
 AXES = ("step", "time", "epoch")
-SYSTEM = ("system/", "sys/", "gpu/", "time/", "perf/")
 ONLY_ON = {
     "metrics": {"log_scale", "smooth", "x_axis", "alone", "system", "zoom", "turn"},
     "log": {"search", "find", "follow"},
@@ -109,6 +109,7 @@ class RunScreen(RegistryScreen):
         for name in TABS:
             self.query_one(f"#{name}").display = name == self.tab
         self.query_one(TabLine).active = self.tab
+        self._note_page()
         page = self.query_one(f"#{self.tab}")
         target = page if page.can_focus else next((child for child in page.query("*") if child.can_focus), None)
         self.set_focus(target)
@@ -202,16 +203,23 @@ class RunScreen(RegistryScreen):
     # --- metrics
 
     def _offer_metrics(self) -> None:
+        """Offer the run's metrics, curves before what was measured but once or twice, the one it is drawn by first."""
         assert self.detail is not None
-        names = [n for n in self.detail.summary.metrics if self.with_system or not n.startswith(SYSTEM)]
-        primary = self.detail.summary.primary()
-        if primary is not None and primary.name in names:
-            names.remove(primary.name)
-            names.insert(0, primary.name)
-        self.grid.offer(names or list(self.detail.summary.metrics))
+        metrics = self.detail.summary.metrics
+        first = charted(self.detail.summary)
+        names = [name for name in metrics if self.with_system or not is_machine(name)] or list(metrics)
+        self.grid.offer(sorted(names, key=lambda name: (name != first, not is_curve(metrics[name]), is_machine(name))))
+        self._note_page()
+
+    def _note_page(self) -> None:
+        """Say which of the charts are on the page."""
+        shown, names = self.grid.shown_names, self.grid.names
+        note = f"{self.grid.first + 1}–{self.grid.first + len(shown)} of {len(names)}"
+        self.query_one(TabLine).note = note if self.tab == "metrics" and len(shown) < len(names) else ""
 
     @on(ChartGrid.Paged)
     def _ask_figures(self) -> None:
+        self._note_page()
         if self.detail is None or self.tab != "metrics" or not self.grid.shown_names:
             return
         names = self.grid.shown_names
@@ -313,12 +321,12 @@ class RunScreen(RegistryScreen):
 
     def take_log(self, tail: LogTail) -> None:
         """Show the end of the run's output."""
-        self.log_view.show(tail.lines)
-        said = clean(tail.note) if tail.note else count(len(tail.lines), "line")
-        if tail.n_hidden_bytes:
-            said += f", {tail.n_hidden_bytes:,} bytes before them are not shown"
+        self.log_view.show(tail.lines or (clean(tail.note),))
         follow = "following" if self.log_view.following else "not following (f)"
-        self.query_one("#log-note", Static).update(Content.styled(f" {said}  {follow}", "$text-muted"))
+        said = f"{count(len(tail.lines), 'line')}  {follow}" if tail.lines else ""
+        if tail.n_hidden_bytes:
+            said += f"  {tail.n_hidden_bytes:,} bytes before them are not shown"
+        self.query_one("#log-note", Static).update(Content.styled(f" {said}", "$text-muted"))
 
     def action_follow(self) -> None:
         """Follow what is added, or stay here."""

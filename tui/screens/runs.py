@@ -18,6 +18,7 @@ from registry.errors import HoldfastError, NotFoundError, UsageError
 from tui import columns
 from tui.actions import bindings
 from tui.facts import Preview, RunsIndex, RunsQuery
+from tui.headlines import about_run
 from tui.screens.base import RegistryScreen
 from tui.snapshots import PAGE_ROWS, Store
 from tui.text import clean, count
@@ -56,6 +57,7 @@ class RunsScreen(RegistryScreen):
         self.preview_wanted: bool | None = None
         self.metric: str | None = None
         self._lines = RunLines()
+        self._from_top = False
         self._preview_timer: Timer | None = None
         self._filter_timer: Timer | None = None
 
@@ -98,13 +100,16 @@ class RunsScreen(RegistryScreen):
             return
         self.index, self.complaint = index, ""
         if not self.keys:
-            self.keys = columns.default_keys(index.primary, index.metrics, index.n_experiments)
+            self.keys = columns.default_keys(index)
         self._lines = self._lines.following(index, tuple(self.keys), clock.now(), self.folded)
         if not index.ids:
             self.table.show_state(*self._emptiness())
-            self.preview.show(None, None)
+            self.preview.show(None)
         else:
             self.table.show(self._lines, [columns.column(key) for key in self.keys], self._sorting())
+            if self._from_top:
+                self.table.action_end(False)
+        self._from_top = False
         self._caption()
         self._arrange()
         self._ask_preview()
@@ -135,9 +140,9 @@ class RunsScreen(RegistryScreen):
 
     def show_trouble(self, error: HoldfastError) -> None:
         """Say what is wrong: a filter beside itself, anything else when there is nothing to show yet."""
-        self.complaint = clean(error) if isinstance(error, UsageError) else ""
-        self._caption()
         if isinstance(error, UsageError):
+            self.complaint = clean(error)
+            self._caption()
             return
         if self.index.ids and not isinstance(error, NotFoundError):
             return
@@ -180,18 +185,19 @@ class RunsScreen(RegistryScreen):
         if key.startswith(HEADING):
             key, *rest = self._lines.members(key)[:MAX_CURVES]
             others = tuple(rest)
-        n_columns = max(20, self.preview.chart.size.width)
         self.ask(
             "preview",
             partial(
-                Store.preview, run_id=key, others=others, metric=self.metric or self.index.primary,
-                baseline=self.dashboard.baseline, n_columns=n_columns,
+                Store.preview, run_id=key, others=others, metric=self.metric,
+                baseline=self.dashboard.baseline, n_columns=self.app.size.width,
             ),
         )  # fmt: skip
 
     def take_preview(self, preview: Preview | None) -> None:
         """Show the chosen run."""
-        self.preview.show(preview, self.dashboard.baseline)
+        status = self.dashboard.status
+        about = about_run(status.alerts, preview.summary) if preview is not None and status is not None else ()
+        self.preview.show(preview, self.dashboard.baseline, about)
 
     def on_resize(self) -> None:
         """Put the preview beside, below or away."""
@@ -260,7 +266,7 @@ class RunsScreen(RegistryScreen):
             self._want(replace(self.wanted, sort_by=sort_by, descending=None))
 
     def _want(self, wanted: RunsQuery) -> None:
-        self.wanted = wanted
+        self.wanted, self._from_top = wanted, True
         self.dashboard.remember(sort_by=wanted.sort_by, descending=wanted.descending, group=wanted.group)
         self.reload()
 
@@ -290,7 +296,7 @@ class RunsScreen(RegistryScreen):
 
     def _filter_by(self, text: str) -> None:
         if text.strip() != self.wanted.filter:
-            self.wanted = replace(self.wanted, filter=text.strip())
+            self.wanted, self._from_top = replace(self.wanted, filter=text.strip()), True
             self.reload()
 
     @on(Input.Submitted, "#filter")

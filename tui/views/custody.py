@@ -44,6 +44,8 @@ ARTIFACT_COLUMNS = (
 def caption(custody: "Custody", *, everything: bool) -> Content:
     """Return how many artifacts there are, how many are shown, and whether the policy is content with one disk."""
     n_shown = len(custody.artifacts)
+    if not custody.n_artifacts:
+        return Content("")
     if everything:
         said = f" {count(custody.n_artifacts, 'artifact')}"
         if n_shown < custody.n_artifacts:

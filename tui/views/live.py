@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from tui.arranging import is_machine
 from tui.columns import best_cell, progress
 from tui.text import NOTHING, ago, bar, clean, duration, number
 from tui.widgets.table import Cell, Column, Line
@@ -26,7 +27,6 @@ COLUMNS = (
     Column("cost", "Cost", align="right", minimum=6, maximum=9),
     Column("host", "Experiment", minimum=8, maximum=24),
 )
-_MACHINE = ("system/", "sys/", "gpu/", "time/", "perf/")
 
 
 def lines(live: "Live", now: float) -> list[Line]:
@@ -70,7 +70,7 @@ def last_ended(live: "Live", now: float) -> str:
 
 def machine(run: "LiveRun") -> Content:
     """Return what the machine said last: its own metrics, each with its unit."""
-    values = [metric for metric in run.metrics if metric.name.startswith(_MACHINE)]
+    values = [metric for metric in run.metrics if is_machine(metric.name)]
     if not values:
         return Content.styled("no machine metrics are recorded", "$text-muted")
     return Content("   ").join([_value(metric) for metric in values])

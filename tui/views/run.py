@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from registry import clock
 from tui.columns import BASIS_SIGNS, progress
 from tui.marks import COPY, DATASET, STATUS, VERDICT, Mark, mark
-from tui.text import NOTHING, ago, bar, clean, count, duration, number, short_digest, size
+from tui.text import NOTHING, ago, bar, clean, count, duration, fit, number, short_digest, size
 from tui.theme import content_style
 from tui.widgets.table import Cell, Column, Line
 
@@ -113,21 +114,18 @@ def _moment(at: float | None) -> str:
 def _targets(detail: "RunDetail") -> Content | None:
     if not detail.gates:
         return None
-    width = min(34, max(len(clean(_gate_name(gate))) for gate in detail.gates))
-    lines = []
-    for gate in detail.gates:
+    suites = {gate["suite"] for gate in detail.gates}
+    names = [clean(gate["name"] if len(suites) == 1 else _gate_name(gate)) for gate in detail.gates]
+    width = min(36, max(map(cell_len, names)))
+    n_pass = sum(gate["verdict"] == "pass" for gate in detail.gates)
+    said = f"{clean(next(iter(suites)))}, " if len(suites) == 1 else ""
+    lines = [Content.styled(f"{said}{n_pass} of {len(detail.gates)} pass", "$text-muted")]
+    for gate, name in zip(detail.gates, names, strict=True):
         state = mark(VERDICT, gate["verdict"])
-        name = clean(_gate_name(gate))[:width].ljust(width)
-        achieved = number(gate["observed"]).rjust(9)
         lines.append(
-            Content.styled(f"{state.symbol} ", content_style(state.tone))
-            + Content(f"{name}  {achieved}")
-            + Content.styled(f"  wants {_target(gate)}", "$text-muted")
-            + (
-                Content("")
-                if gate["verdict"] == "pass"
-                else Content.styled(f"  {state.word}", content_style(state.tone))
-            )
+            Content.styled(f"{state.symbol} {state.word.ljust(5)} ", content_style(state.tone))
+            + Content(f"{fit(name, width)} {number(gate['observed']).rjust(9)}")
+            + Content.styled(f"  {_target(gate)}", "$text-muted")
         )
     return _block("Targets and what was achieved", lines)
 
@@ -146,14 +144,14 @@ def _best(detail: "RunDetail") -> Content | None:
     metrics = [m for m in detail.summary.metrics.values() if not m.name.startswith(("system/", "sys/"))]
     if not metrics:
         return None
-    width = min(34, max(len(clean(metric.name)) for metric in metrics))
+    width = min(34, max(cell_len(clean(metric.name)) for metric in metrics))
     lines = []
     for metric in metrics:
         at = f" @{metric.shown_step:,}" if metric.shown_step is not None else ""
         basis = "" if metric.basis == "measured" else f"  {metric.basis}"
         bad = f"  {count(metric.non_finite, 'value')} not finite" if metric.non_finite else ""
         lines.append(
-            Content(clean(metric.name)[:width].ljust(width))
+            Content(fit(clean(metric.name), width))
             + Content.styled(f"  {BASIS_SIGNS.get(metric.basis, '?')}{number(metric.shown)}".rjust(12), "bold")
             + Content.styled(f"{at}{basis}".ljust(8), "$text-muted")
             + Content.styled(f"  last {number(metric.last)}", "$text-muted")
@@ -166,8 +164,8 @@ def _params(detail: "RunDetail") -> Content | None:
     params = detail.summary.params
     if not params:
         return None
-    width = min(26, max(len(clean(key)) for key in params))
-    lines = [Content.styled(clean(key).ljust(width), "$text-muted") + f"  {clean(v)}" for key, v in params.items()]
+    width = min(26, max(cell_len(clean(key)) for key in params))
+    lines = [Content.styled(fit(clean(key), width), "$text-muted") + f"  {clean(v)}" for key, v in params.items()]
     return _block("Parameters", lines)
 
 

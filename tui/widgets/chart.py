@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from tui import charts
 from tui.charts import Curve, Look
-from tui.text import clean, count, fit
+from tui.text import clean, count, fit, number
 from tui.theme import Ink
 
 MAX_LEGEND_LINES = 4
@@ -129,6 +129,8 @@ class Chart(Widget):
             said.append(f"✗ {count(n_bad, 'value')} not finite")
         if self.look.log and (n_hidden := charts.n_not_positive(curves)):
             said.append(f"{count(n_hidden, 'point')} not above 0")
+        if far := charts.far_out(curves, self.look):
+            said.append(f"{count(len(far), 'value')} far out, up to {number(max(far, key=abs))} (y: logarithmic axis)")
         return " · ".join(said)
 
     def _strip(self, line: Text, width: int) -> Strip:

@@ -64,8 +64,8 @@ class ChartGrid(Grid):
 
     @property
     def chart_width(self) -> int:
-        """How many cells wide a chart is."""
-        return max(20, self.size.width // self.per_page[0])
+        """How many cells wide a chart may be."""
+        return max(20, self.app.size.width // self.per_page[0])
 
     def offer(self, names: Sequence[str]) -> None:
         """Say which figures there are."""

@@ -30,6 +30,10 @@ class LogView(ScrollView, can_focus=True):
             self.scroll_end(animate=False, force=True)
         self.refresh()
 
+    def on_resize(self) -> None:
+        """Keep the last lines in view."""
+        self.show(self._lines)
+
     @property
     def matches(self) -> list[int]:
         """The lines that hold what is searched for."""

@@ -1,5 +1,6 @@
 """What stands beside the runs table: the chosen run in short, the curves of one metric, what differs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -8,12 +9,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui.columns import BASIS_SIGNS
-from tui.marks import STATUS, mark
+from tui.headlines import headlines
+from tui.marks import SEVERITY, STATUS, mark
 from tui.text import clean, count, number
 from tui.theme import content_style
 from tui.widgets.chart import Chart, Figure
 
 if TYPE_CHECKING:
+    from registry.alert import Alert
     from tui.facts import Preview
 
 MAX_PARAMS = 40
@@ -33,20 +36,20 @@ class PreviewPane(Vertical):
         """The chart of the pane."""
         return self.query_one(Chart)
 
-    def show(self, preview: "Preview | None", baseline: str | None) -> None:
-        """Show a run, or nothing."""
+    def show(self, preview: "Preview | None", baseline: str | None = None, alerts: "Sequence[Alert]" = ()) -> None:
+        """Show a run with the alerts about it, or nothing."""
         if preview is None:
             self.query_one("#preview-head", Static).update("")
             self.query_one("#preview-text", Static).update("")
             self.chart.figure = Figure(empty="")
             return
-        self.query_one("#preview-head", Static).update(head(preview))
+        self.query_one("#preview-head", Static).update(head(preview, alerts))
         self.chart.figure = figure(preview)
         self.query_one("#preview-text", Static).update(text(preview, baseline))
 
 
-def head(preview: "Preview") -> Content:
-    """Return the run's name, state and evidence."""
+def head(preview: "Preview", alerts: "Sequence[Alert]") -> Content:
+    """Return the run's name, state and evidence, and what should worry one about it."""
     run = preview.summary
     state = mark(STATUS, run.status)
     lines = [
@@ -58,6 +61,9 @@ def head(preview: "Preview") -> Content:
         lines.append(Content.styled(clean(run.evidence), "$text-muted"))
     if run.invalid:
         lines.append(Content.styled(f"✗ invalid: {clean(run.invalid)}", "$text-error"))
+    for severity, sentence in headlines(alerts):
+        sign = SEVERITY[severity]
+        lines.append(Content.styled(f"{sign.symbol} {clean(sentence)}", content_style(sign.tone)))
     return Content("\n").join(lines)
 
 

@@ -25,6 +25,7 @@ from tui.theme import Ink
 
 GUTTER = 2
 GAP = 2
+CUT_SIGN_WIDTH = 2
 
 
 class Column(NamedTuple):
@@ -206,6 +207,7 @@ class Table(ScrollView, can_focus=True):
         if columns is not None and tuple(columns) != self.columns:
             self.columns = tuple(columns)
             self._natural.clear()
+            self._shown = None
             self._widths = {column.key: column.minimum for column in self.columns}
             self.first_column = min(self.first_column, max(0, len(self.columns) - self.fixed - 1))
         if sorting is not None:
@@ -279,9 +281,11 @@ class Table(ScrollView, can_focus=True):
                     length = cell_len(cell.text) + cell_len(cell.tail)
                     natural[column.key] = min(max(natural[column.key], length), column.maximum)
         widths = self._share(dict(natural))
-        self._shown, self._measured_width = None, self._room.width
-        if widths != self._widths:
-            self._widths = widths
+        shown = self._fitting(widths)
+        self._give_back(widths, natural, shown)
+        self._measured_width = self._room.width
+        if widths != self._widths or shown != self._shown:
+            self._widths, self._shown = widths, shown
             self._strips.clear()
 
     def _share(self, widths: dict[str, int]) -> dict[str, int]:
@@ -296,17 +300,44 @@ class Table(ScrollView, can_focus=True):
             spare += 1
         return widths
 
-    def _shown_columns(self) -> list[int]:
+    def _give_back(self, widths: dict[str, int], natural: dict[str, int], shown: Sequence[int]) -> None:
+        """Let the weighted columns on screen have what whole columns leave over, the narrowest first."""
+        spare = self._limit(cut=len(shown) < self._n_reachable) - self._total(widths, shown)
+        while spare > 0:
+            takers = [c for c in map(self.columns.__getitem__, shown) if c.weight and widths[c.key] < natural[c.key]]
+            if not takers:
+                return
+            widths[min(takers, key=lambda column: widths[column.key]).key] += 1
+            spare -= 1
+
+    @property
+    def _n_reachable(self) -> int:
+        """How many columns there are without those that were scrolled away."""
+        n_fixed = min(self.fixed, len(self.columns))
+        return n_fixed + max(0, len(self.columns) - n_fixed - self.first_column)
+
+    def _limit(self, *, cut: bool) -> int:
+        """Return how many cells columns and their gaps may take; the sign that more follow needs some."""
+        return self._room.width - GUTTER + GAP - (CUT_SIGN_WIDTH if cut else 0)
+
+    def _total(self, widths: dict[str, int], shown: Sequence[int]) -> int:
+        return sum(widths[self.columns[at].key] + GAP for at in shown)
+
+    def _fitting(self, widths: dict[str, int]) -> list[int]:
         """Return the columns that fit whole, the fixed ones first."""
+        n_fixed = min(self.fixed, len(self.columns))
+        order = [*range(n_fixed), *range(n_fixed + self.first_column, len(self.columns))]
+        if self._total(widths, order) <= self._limit(cut=False):
+            return order
+        while len(order) > 1 and self._total(widths, order) > self._limit(cut=True):
+            order.pop()
+        return order
+
+    def _shown_columns(self) -> list[int]:
+        """Return the columns on screen, as they were last measured."""
         if self._shown is None:
-            fixed = range(min(self.fixed, len(self.columns)))
-            self._shown, left = [], self._room.width - GUTTER + GAP
-            for at in (*fixed, *range(self.fixed + self.first_column, len(self.columns))):
-                left -= self._widths[self.columns[at].key] + GAP
-                if left < 0 and self._shown:
-                    break
-                self._shown.append(at)
-        return self._shown
+            self._measure()
+        return self._shown or []
 
     def _resize_content(self) -> None:
         self.virtual_size = Size(self._room.width, len(self._lines) + 1)

@@ -13,6 +13,8 @@ class TabLine(Widget):
     ALLOW_SELECT = False
     auto_links = False
     active: reactive[str] = reactive("")
+    note: reactive[str] = reactive("")
+    """A word about the page that is shown, on the right."""
 
     class Asked(Message):
         """A name was clicked."""
@@ -32,7 +34,10 @@ class TabLine(Widget):
             link = Style.from_meta({"@click": f"ask('{name}')"})
             style = "bold underline $text-accent" if name == self.active else "$text-muted"
             parts.append(Content.styled(title, style).stylize(link))
-        return Content(" ") + Content("  ").join(parts)
+        names = Content(" ") + Content("  ").join(parts)
+        note = Content.styled(f"{self.note} ", "$text-muted")
+        gap = self.size.width - names.cell_length - note.cell_length
+        return names + Content(" " * gap) + note if gap > 1 else names
 
     def places(self) -> list[tuple[str, int]]:
         """Return each name and where its title begins."""
