@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from registry.errors import HoldfastError, UsageError
-from runners.training.family import PRESETS
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,7 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("run", help="a run's id, the beginning of one, or its name")
     validate.add_argument("--test", action="append", choices=TESTS, metavar="NAME", help="this one; may be repeated")
     validate.add_argument(
-        "--preset", choices=("own", *PRESETS), default="smoke", help="size of the models trained anew; default smoke"
+        "--preset",
+        choices=("own", "smoke", "cpu"),
+        default="smoke",
+        help="size of the models trained anew; default smoke",
     )
     validate.add_argument("--seeds", type=int, default=3, help="seeds of seed_variance, at least 2; default 3")
     validate.add_argument("--db", help="the registry; default: the nearest runs.db upward")

@@ -9,7 +9,7 @@ from typing import Any
 
 import registry
 from registry import events, places
-from registry.errors import NotFoundError, UsageError
+from registry.errors import CheckFailedError, NotFoundError, UsageError
 from registry.gates import Facts, Observed, judge, load_suite_text, parse_suite
 from runners.ternary_vae import FAMILY
 from runners.ternary_vae.checks import ANEW, TESTS, Anew, Metrics, Series, Subject, measure
@@ -24,6 +24,7 @@ from runners.training.machine import Machine, prepare
 from runners.training.start import find_folder
 
 SUITE = "ternary-vae-validation"
+BEST = Path(FOLDER_NAME) / "best.safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def validate(
     """Make some tests of a run and record them as a child run.
 
     `preset` sizes the models trained anew. Raises NotFoundError for no such run or no weights, UsageError for a run of
-    another family and for tests that its recipe cannot be trained anew for.
+    another family and for tests that its recipe cannot be trained anew for, CheckFailedError for changed weights.
     """
     folder = find_folder(reference, db)
     settings, subject, digest, step = read_subject(folder)
@@ -58,15 +59,22 @@ def validate(
         gates=SUITE,
         db=db,
     ) as run:
+        require_recorded(run.log_artifact(folder / BEST, role="best", step=step), digest, folder)
         machine = prepare(dataclasses.replace(settings, device="cpu"))
         anew = train_anew(wanted, resized(settings, preset), n_seeds, machine) if wanted else Anew({})
         metrics = measure(tests, subject, anew)
-        run.log_evaluation(digest, metrics, step=step, basis="measured", suite=SUITE)
+        run.log_evaluation("best", metrics, step=step, basis="measured", suite=SUITE)
         run.log(metrics, step=step, basis="measured")
         scores = control_scores(tests)
         for name, values in scores.items():
             run.log_evaluation(subject=name, metrics=values, suite=SUITE)
     return Outcome(run.id, metrics, verdicts(metrics, scores))
+
+
+def require_recorded(found: str, recorded: str, folder: Path) -> None:
+    """Raise CheckFailedError when the weights on the disk are not those that the run recorded."""
+    if found != recorded:
+        raise CheckFailedError(f"{folder / BEST} is not what the run recorded: {found[:10]} is not {recorded[:10]}")
 
 
 def verdicts(metrics: Metrics, scores: Mapping[str, Metrics]) -> dict[str, str]:
@@ -91,7 +99,7 @@ def read_subject(folder: Path) -> tuple[Settings, Subject, str, int]:
     best = [event for event in lines if isinstance(event, events.Artifact) and event.role == "best"]
     if not best:
         raise NotFoundError(f"{folder.name} has no best weights", hint="of many models: validate one of its children")
-    weights, _ = load_weights(folder / FOLDER_NAME / "best.safetensors")
+    weights, _ = load_weights(folder / BEST)
     model = DualVae()
     model.load_state_dict(weights)
     digests = [event.digest for event in lines if isinstance(event, events.UseDataset) and event.digest]

@@ -133,6 +133,8 @@ def test_gates_tell_their_controls_apart(straight: Path) -> None:
     verdicts = {verdict.name: verdict for verdict in gates.judge(suite, facts)}
     assert {control.name for control in suite.controls} == set(subjects)
     assert not [verdict for verdict in verdicts.values() if verdict.verdict in ("uncalibrated", "unknown")]
+    assert verdicts["controller alive"].verdict == "pass"
+    assert verdicts["every operation reached A"].verdict == "fail"
     assert verdicts["coverage A is possible"].verdict == "pass"
     assert verdicts["no leak"].verdict == "pass"
 
@@ -195,6 +197,8 @@ def test_a_validation_is_a_child_run_that_speaks_of_the_best_weights(straight: P
     (child,) = straight.parent.glob(f"validate-straight-{said['run']}")
     assert journal(child)[0].parent == straight.name.rpartition("-")[2]
     own, *controls = of_kind(child, events.Evaluation)
+    (weights,) = of_kind(child, events.Artifact)
+    assert (weights.role, weights.digest) == ("best", own.digest)
     assert own.digest == digest(straight / "checkpoints" / "best.safetensors")
     assert own.metrics["validate/true_holdout_is_recorded"] == 1.0 and own.metrics["validate/beta_jump/B"] < 0.05
     assert said["gates"]["validate/true_holdout_shared"] == "pass"

@@ -1,9 +1,11 @@
 """The twelve tests tell an ideal model from a broken one, and a validation is recorded against the weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from registry.errors import UsageError
+from registry.errors import CheckFailedError, UsageError
 from registry.gates import load_suite_text, parse_suite
 from runners.ternary_vae import checks, coverage, evaluate
 from runners.ternary_vae.__main__ import main
@@ -12,7 +14,7 @@ from runners.ternary_vae.controls import broken_pair, control_scores, ideal_pair
 from runners.ternary_vae.model import VAES
 from runners.ternary_vae.operations import N_OPERATIONS, all_operations, as_input, make_task
 from runners.ternary_vae.settings import Settings
-from runners.ternary_vae.validate import SUITE, resized, series_of, train_anew, verdicts
+from runners.ternary_vae.validate import SUITE, require_recorded, resized, series_of, train_anew, verdicts
 from runners.training.machine import prepare
 
 TASK = make_task(0)
@@ -119,6 +121,12 @@ def test_a_claimed_coverage_is_held_against_the_bound(
     assert main(["claim", f"--draws={draws}", "--", claim]) == code
     captured = capsys.readouterr()
     assert said in captured.out + captured.err and (captured.out + captured.err).count("\n") == 1
+
+
+def test_weights_that_changed_since_they_were_recorded_are_not_validated(tmp_path: Path) -> None:
+    require_recorded("a" * 64, "a" * 64, tmp_path)
+    with pytest.raises(CheckFailedError, match="is not what the run recorded: bbbbbbbbbb is not aaaaaaaaaa"):
+        require_recorded("b" * 64, "a" * 64, tmp_path)
 
 
 def test_wrong_words_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
