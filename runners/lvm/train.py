@@ -18,6 +18,7 @@ from runners.lvm.models import LatentVectorModel
 from runners.lvm.pages import Pages
 from runners.lvm.sequences import statistics
 from runners.lvm.settings import LvmSettings
+from runners.training import distributed
 from runners.training.checkpoints import load_weights
 from runners.training.loop import Control, Criterion, Loop
 from runners.training.machine import prepare, stream, torch_stream
@@ -36,8 +37,8 @@ def train(settings: LvmSettings, run: Run, control: Control) -> None:
     run.log_params(machine.describe() | describe_data(dataset))
     for role, (reference, digest) in dataset.files.items():
         run.use_dataset(reference, role=role, digest=digest)
-    run.define_metric("val/cosine", goal="max", primary=not settings.ranker)
-    run.define_metric("val/mrr", goal="max", primary=settings.ranker)
+    run.define_metric("val/cosine", goal="max", primary=True)
+    run.define_metric("val/mrr", goal="max")
 
     model = LatentVectorModel(dataset.store.dimensions, settings).to(machine.device)
     if settings.start_from and not control.resume:
@@ -58,7 +59,7 @@ def train(settings: LvmSettings, run: Run, control: Control) -> None:
         parts={"model": model, "optimiser": optimiser, "scaler": stepper.scaler},
         weights=model.state_dict,
         checkpoint_every=settings.checkpoint_every,
-        criterion=Criterion("val/mrr" if settings.ranker else "val/cosine", "max"),
+        criterion=Criterion("val/cosine", "max"),
         about=describe_model(settings, dataset),
     )
 
@@ -69,6 +70,7 @@ def train(settings: LvmSettings, run: Run, control: Control) -> None:
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * one_cycle(done)
         rows = next(deck for until, deck in decks if done < until).batch(step - 1, settings.batch_size)
+        rows = rows[distributed.own_rows(len(rows)).to(rows.device)]
         generator = torch_stream(settings.seed, 1, step)
         return stepper.step(lambda _: objectives.batch_loss(model, dataset.pages, rows, settings, done, generator))
 
@@ -84,7 +86,7 @@ def train(settings: LvmSettings, run: Run, control: Control) -> None:
         if step % evaluate_every == 0 or step == total_steps:
             scores = evaluate()
             loop.log({f"val/{name}": value for name, value in scores.items()})
-            loop.offer(scores["mrr" if settings.ranker else "cosine"])
+            loop.offer(scores["cosine"])
     if loop.interrupted or loop.best_step is None:
         return
 
