@@ -5,6 +5,7 @@ line of a million characters costs no more than its length.
 """
 
 import re
+from functools import lru_cache
 
 from registry.ingest import numbers
 from registry.ingest.counters import counters
@@ -68,6 +69,7 @@ def _postfix(inside: str) -> dict[str, float]:
     return _metrics(numbers.signed_fields(_DASHED.sub("=", parts[1])))
 
 
+@lru_cache(maxsize=1024)
 def _described(words: str) -> dict[str, float]:
     """Return the metrics that a bar's description names: `epoch 1 loss 0.52: 10%|`, `1|20|Loss: 1.5:  8%|`."""
     for counter in reversed(counters(words)):
@@ -84,14 +86,12 @@ def _advance(bars: State, words: str, n: int | None, total: int | None) -> int |
     """Return the running step of a bar that moved on, None for a redraw; a bar that begins anew runs on."""
     if n is None:
         return None
-    named = next((counter for counter in counters(words) if counter.axis == "epoch"), None)
-    key = _NUMBERS.sub("", words[: named.start] if named else words).strip()[:80]
+    key, epoch = _said_by(words)
     kept = bars.get(key)
     if kept is None:
         if len(bars) >= MAX_BARS:
             return None
-        kept = bars[key] = {"epoch": named.n if named else None, "n": None, "base": 0, "total": total}
-    epoch = named.n if named else None
+        kept = bars[key] = {"epoch": epoch, "n": None, "base": 0, "total": total}
     began_anew = kept["n"] is not None and (epoch != kept["epoch"] or n < kept["n"])
     if began_anew:
         back = epoch is not None and kept["epoch"] is not None and epoch < kept["epoch"]
@@ -100,6 +100,13 @@ def _advance(bars: State, words: str, n: int | None, total: int | None) -> int |
         return None
     kept["epoch"], kept["n"], kept["total"] = epoch, n, total
     return int(kept["base"]) + n if n > 0 else None
+
+
+@lru_cache(maxsize=1024)
+def _said_by(words: str) -> tuple[str, int | None]:
+    """Return what tells a bar from others, and the epoch that its description names."""
+    named = next((counter for counter in counters(words) if counter.axis == "epoch"), None)
+    return _NUMBERS.sub("", words[: named.start] if named else words).strip()[:80], named.n if named else None
 
 
 def _count(digits: str) -> int | None:

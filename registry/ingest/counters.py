@@ -13,7 +13,7 @@ _COUNTER = re.compile(
     r"(?:(?:train(?:ing)?|env|optimizer|total|num)[_ -])?steps?|"
     r"iter(?:ation)?s?|updates?|batch(?:es)?|epochs?|ep|episodes?|rounds?|generations?|it|trees?|ticks?|trials?)"
     r"(?:\s{0,3}\((?:train|val|test|valid|eval)\))?"
-    r"\s{0,3}[:=#]?\s{0,3}[\[(]?\s{0,6}(?P<n>\d{1,3}(?:,\d{3})+|\d{1,18})(?![\d.]*\.\d|\d|[eE][-+]?\d|:\d|[xX]\d|%)"
+    r"\s{0,3}[:=#]?\s{0,3}[\[(]?\s{0,6}(?P<n>\d{1,3}(?:,\d{3})+|\d{1,18})(?![\d.]*\.\d|\d|[eE][-+]?\d|:\d|[A-Za-z]|%)"
     r"(?:\s{0,6}/\s{0,6}(?P<total>\d{1,3}(?:,\d{3})+|\d{1,18})(?![\d.]))?\s{0,6}[\])]?",
     re.IGNORECASE,
 )
@@ -55,7 +55,7 @@ EPOCH_KEYS = frozenset({"epoch", "epochs", "ep", "epoch_num", "current_epoch", "
 
 
 class Counter(NamedTuple):
-    """A counter on a line: what it counts, how far it is, of how many, and where its words begin and end."""
+    """A counter on a line: what it counts, how far it is, of how many, and where its words and its digits stand."""
 
     axis: str
     name: str
@@ -63,20 +63,19 @@ class Counter(NamedTuple):
     total: int | None
     start: int
     end: int
+    digits: tuple[int, int]
+    total_digits: tuple[int, int] | None = None
 
 
 def counters(text: str) -> list[Counter]:
     """Return the counters of a line in their order: `Epoch [2][50/1171]` is epoch 2 and step 50 of 1171."""
     found: list[Counter] = []
     if leading := _LEADING.match(text):
-        n, total = leading["n"] or leading["of"], leading["total"]
-        found.append(Counter("step", "leading", int(n), int(total) if total else None, 0, leading.end()))
+        found.append(_counter("step", "leading", leading, 0, "n" if leading["n"] else "of"))
     elif pair := _PAIR.match(text):
-        found.append(
-            Counter("epoch", "epoch", int(pair["epoch"] or pair["e"]), None, 0, pair.start(2 if pair["n"] else 4))
-        )
-        n, total = pair["n"] or pair["b"], pair["total"]
-        found.append(Counter("step", "batch", int(n), int(total) if total else None, found[0].end, pair.end()))
+        fine, epoch = ("n", "epoch") if pair["n"] else ("b", "e")
+        found.append(Counter("epoch", "epoch", int(pair[epoch]), None, 0, pair.start(fine), pair.span(epoch)))
+        found.append(_counter("step", "batch", pair, pair.start(fine), fine))
     elif part := _OF_PART.match(text):
         found.append(_counter("epoch", "epoch", part, part.start("n") - 1))
     for match in _COUNTER.finditer(text):
@@ -97,9 +96,19 @@ def trailing_counter(text: str) -> list[Counter]:
     return [_counter("step", "trailing", found, found.start())] if found else []
 
 
-def _counter(axis: str, name: str, match: re.Match[str], start: int) -> Counter:
+def _counter(axis: str, name: str, match: re.Match[str], start: int, group: str = "n") -> Counter:
     total = match.groupdict().get("total")
-    return Counter(axis, name, _whole(match["n"]), _whole(total) if total else None, start, match.end())
+    digits = match.span("total") if total else None
+    return Counter(
+        axis,
+        name,
+        _whole(match[group]),
+        _whole(total) if total else None,
+        start,
+        match.end(),
+        match.span(group),
+        digits,
+    )
 
 
 def _whole(digits: str) -> int:

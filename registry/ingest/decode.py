@@ -54,9 +54,10 @@ def take_lines(
     if encoding != "utf-8":
         return _take_wide_lines(buffer, base, encoding, last=last)
     end = len(buffer) if last else 1 + max(buffer.rfind(b"\n"), buffer.rfind(b"\r"))
-    return [
-        (base + found.start(), clean(found[0].decode("utf-8", "replace"))) for found in _LINE.finditer(buffer, 0, end)
-    ], end
+    found = [(base + line.start(), line[0].decode("utf-8", "replace")) for line in _LINE.finditer(buffer, 0, end)]
+    if b"\x1b" in buffer or b"\xef\xbb\xbf" in buffer:
+        found = [(offset, clean(line)) for offset, line in found]
+    return found, end
 
 
 def _take_wide_lines(buffer: bytes, base: int, encoding: str, *, last: bool) -> tuple[list[tuple[int, str]], int]:

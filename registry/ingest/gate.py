@@ -11,6 +11,7 @@ from typing import Any
 
 from registry.ingest.records import State, Values
 
+BELIEVED = "believed"
 MIN_REPEATS = 3
 MIN_RISING = 0.8
 MAX_TRIES = 40
@@ -49,7 +50,7 @@ def admit(state: State, shape: str, values: Values, *, sure: bool = False) -> li
     """
     shapes: dict[str, Any] = state.setdefault("shapes", {})
     kept = shapes.get(shape)
-    if kept == "believed":
+    if kept == BELIEVED:
         return [values]
     if kept == "refused":
         return []
@@ -61,7 +62,7 @@ def admit(state: State, shape: str, values: Values, *, sure: bool = False) -> li
     _count(kept, values)
     kept["held"].append(_pack(values))
     if sure or (kept["n"] >= MIN_REPEATS and _believable(kept)):
-        shapes[shape] = "believed"
+        shapes[shape] = BELIEVED
         return [_unpack(held) for held in kept["held"]]
     if kept["n"] >= MAX_TRIES:
         shapes[shape] = "refused"
@@ -85,7 +86,7 @@ def settle(state: State) -> list[Values]:
         counted = not shape.startswith("sticky") and state.get("n_believed")
         if strong and (kept["late"] or counted or (kept["n"] >= 2 and _believable(kept))):
             released += [_unpack(held) for held in kept["held"]]
-            shapes[shape] = "believed"
+            shapes[shape] = BELIEVED
     return sorted(released, key=lambda values: values.offset)
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import msgspec
 
 from registry.ingest import numbers
-from registry.ingest.counters import running_step, whole_step
+from registry.ingest.counters import Counter, running_step, whole_step
 from registry.ingest.naming import named
 from registry.ingest.records import Line, Record, State, Total, Values
+from registry.ingest.templates import Lesson
 
 MAX_GRAMMAR_CHARS = 8192
 _COUNTS = frozenset({"step", "epoch", "total", "name", "value", "part"})
@@ -83,7 +84,27 @@ def _records(state: State, name: str, grammar: Grammar, found: re.Match[str], li
     if values:
         axis = grammar.axis if "step" in groups or "epoch" in groups else state.get("axis", grammar.axis)
         records.append(Values(line.offset, values, state.get("step"), line.at, axis))
+        line.lesson = _lesson(name, grammar, found, line, axis)
     return records
+
+
+def _lesson(name: str, grammar: Grammar, found: re.Match[str], line: Line, axis: str) -> Lesson | None:
+    """Return how a line was understood where that is plain: what counts, and numbers that follow as pairs."""
+    counts = {key: found.span(key) for key in ("step", "epoch", "total") if found.groupdict().get(key)}
+    named_groups = {key for key, text in found.groupdict().items() if text is not None} - counts.keys()
+    if grammar.rest != "pairs" or named_groups or not counts.keys() & {"step", "epoch"}:
+        return None
+    fields = numbers.signed_fields(line.text, found.end())
+    if len({field.name for field in fields}) < len(fields):
+        return None
+    counters = []
+    for key, kind in (("epoch", "epoch" if "step" in counts else axis), ("step", axis)):
+        if key in counts:
+            total = counts.get("total") if key == "step" or "step" not in counts else None
+            n_total = int(line.text[slice(*total)]) if total else None
+            counters.append(Counter(kind, key, 0, n_total, 0, 0, counts[key], total))
+    places = [(grammar.prefix + field.name, field.number) for field in fields]
+    return Lesson(counters, places, axis, "", f"line:{name}", name, len(counters) == 1)
 
 
 def _count(state: State, name: str, grammar: Grammar, groups: dict[str, str], records: list[Record]) -> None:

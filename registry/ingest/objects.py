@@ -4,7 +4,9 @@ from typing import Any
 
 from registry.ingest import numbers
 from registry.ingest.counters import EPOCH_KEYS, STEP_KEYS, axis_of, running_step, step_key, whole_step
+from registry.ingest.prefixes import unix_seconds
 from registry.ingest.records import Inputs, Record, State, Total, Values
+from registry.ingest.templates import ObjectLesson
 
 MODE_KEYS = frozenset({"mode", "split", "phase", "stage", "set", "subset", "partition", "dataset_split"})
 EVAL_MODES = {
@@ -24,6 +26,7 @@ NEVER = frozenset({
 })  # fmt: skip
 """Fields and names that are numbers but never metrics; compared in lower case."""
 MAX_DEPTH = 7
+_WITHIN_EPOCH = frozenset({"iter", "iteration", "batch", "it"})
 _NAME_KEYS = ("metric", "name", "tag", "key", "metric_name")
 _SPREAD = frozenset({"mean", "std", "num", "count", "n", "min", "max", "total", "median", "avg"})
 _SETTINGS = frozenset({
@@ -77,6 +80,27 @@ def flatten(found: dict[Any, Any], prefix: str = "", depth: int = 0) -> dict[str
     return flat
 
 
+def lesson_of(found: dict[Any, Any], values: Values, shape: str, source: str) -> ObjectLesson | None:
+    """Return which key of a flat object became which metric, None where that is not plain to see."""
+    if values.step is None or any(isinstance(value, dict | list) for value in found.values()) or "value" in found:
+        return None
+    keys = {str(key).lower(): key for key in found}
+    words = {key: value for key, value in found.items() if isinstance(value, str)}
+    if any(key.lower() not in MODE_KEYS for key in words):
+        return None
+    chosen = step_key(keys)
+    if chosen is not None and chosen.lower() in _WITHIN_EPOCH and EPOCH_KEYS & keys.keys():
+        return None
+    prefix = next((eval_prefix(word) for word in words.values()), "")
+    names = [(key, qualified(prefix, key)) for key in found if qualified(prefix, key) in values.values]
+    as_read = {name: float(found[key]) for key, name in names if numbers.as_metric(found[key]) is not None}
+    if chosen is None or found[chosen] != values.step or as_read != values.values or len(names) != len(as_read):
+        return None
+    return ObjectLesson(
+        chosen, next((keys[key] for key in _TIMES if key in keys), None), names, values.axis, shape, words, source
+    )
+
+
 def object_values(
     state: State, found: dict[Any, Any], offset: int, at: float | None = None, *, epoch_counts: bool = True
 ) -> tuple[Values, list[Record]]:
@@ -94,7 +118,8 @@ def object_values(
             prefix, mode_key = eval_prefix(word), keys[lower]
     chosen, step = _step(state, flat, keys, is_eval=bool(prefix), epoch_counts=epoch_counts)
     epoch_key = next((keys[key] for key in EPOCH_KEYS if key in keys), None)
-    at = next((_time(flat[keys[key]]) for key in _TIMES if key in keys), None) or at
+    time_key = next((keys[key] for key in _TIMES if key in keys), None)
+    at = (unix_seconds(numbers.as_metric(flat[time_key])) if time_key is not None else None) or at
     skipped = {chosen, mode_key} | ({epoch_key} if step is not None else set())
     values: dict[str, float] = {}
     others: list[Record] = []
@@ -126,13 +151,6 @@ def _step(
     if is_eval and epoch is not None and chosen.lower() in ("iter", "iteration", "batch"):
         return epoch_key, epoch
     n = whole_step(numbers.as_metric(flat[chosen]))
-    if n is not None and epoch is not None and chosen.lower() in ("iter", "iteration", "batch", "it"):
+    if n is not None and epoch is not None and chosen.lower() in _WITHIN_EPOCH:
         return chosen, running_step(state, f"object:{chosen}", epoch, n)
     return chosen, n
-
-
-def _time(value: object) -> float | None:
-    number = numbers.as_metric(value)
-    if number is None or not 1e8 < number < 1e14:
-        return None
-    return number / 1000.0 if number > 1e11 else number

@@ -69,9 +69,22 @@ def peel(text: str) -> tuple[str, float | None, int | None]:
     return (text[position:] if position > started or rank is not None else text), at, rank
 
 
+def dated(prefix: str) -> tuple[int, int] | None:
+    """Return where the time stamp with a date stands in a prefix, None where there is none."""
+    found = _DATED.search(prefix)
+    return found.span() if found else None
+
+
 def _skip_space(text: str, position: int) -> int:
     found = _SPACE.match(text, position)
     return found.end() if found else position
+
+
+def unix_seconds(number: float | None) -> float | None:
+    """Return unix seconds of a number that counts seconds or milliseconds since 1970, None for any other number."""
+    if number is None or not 1e8 < number < 1e14:
+        return None
+    return number / 1000.0 if number > 1e11 else number
 
 
 @lru_cache(maxsize=256)

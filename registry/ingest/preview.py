@@ -145,7 +145,7 @@ def _series(row: MetricSeries, cursors: list[LogCursor]) -> SeriesPreview:
 
 def _confidence(cursor: LogCursor) -> str:
     used = json.loads(cursor.state).get("used", {})
-    generic = {"generic", "json object", "dict literal", "two columns"} & used.keys()
+    generic = {"generic", "json object", "dict literal"} & used.keys()
     if cursor.format == "text" and generic:
         return "guessed from its shape" if set(used) == generic else "partly guessed"
     return "certain"

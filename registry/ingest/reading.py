@@ -35,7 +35,7 @@ from registry.ingest.users import formats_for
 from registry.projection import Projector
 from registry.tables import LogCursor, MetricSeries, Param, RunRow
 
-CHUNK_BYTES = MAX_LINE_BYTES
+CHUNK_BYTES = 1 << 20
 _LAST_NUMBER = re.compile(r"\.(\d+)\D*$")
 
 
@@ -170,6 +170,9 @@ class Reading:
         started_at = cursor.offset
         buffer = file.read(cursor.offset, max(budget, CHUNK_BYTES))
         records, consumed = form.read(file.state, buffer, cursor.offset, last=False)
+        if consumed == 0 and CHUNK_BYTES <= len(buffer) < MAX_LINE_BYTES:
+            buffer = file.read(cursor.offset, MAX_LINE_BYTES)
+            records, consumed = form.read(file.state, buffer, cursor.offset, last=False)
         if consumed == 0 and len(buffer) >= MAX_LINE_BYTES:
             records, consumed = [Remark(f"a line of over {MAX_LINE_BYTES} bytes was left out", "warning")], len(buffer)
             file.state["in_long_line"] = True
@@ -244,12 +247,17 @@ class Reading:
         """Put values under the names that their file's roles give them; keep what else is said as facts."""
         name = os.path.basename(file.source.path)
         routed: list[Values] = []
+        group: list[Values] = []
+        plain: dict[tuple[str, ...], bool] = {}
         for record in records:
             if type(record) is Values:
-                status.fold(file.facts, record, name)
-                if file.source.rank == 0 and (values := self._by_role(file, record)):
-                    routed.append(Values(record.offset, values, record.step, record.at, record.axis))
-            elif type(record) is Inputs:
+                group.append(record)
+                if file.source.rank == 0 and (values := self._routed(file, record, plain)) is not None:
+                    routed.append(values)
+                continue
+            status.fold_values(file.facts, group)
+            group = []
+            if type(record) is Inputs:
                 file.facts.setdefault("inputs", {}).update(_plain(record.values))
             elif type(record) is Identity:
                 file.facts["identity"] = {
@@ -263,10 +271,22 @@ class Reading:
                 file.facts.setdefault("remarks", {})[record.text] = record.level
             else:
                 status.fold(file.facts, record, name)
+        status.fold_values(file.facts, group)
         replay = file.state.get("replay")
         if replay is not None and routed:
             routed = unseen(replay, routed, self._stored)
         self._post(file, routed)
+
+    def _routed(self, file: _File, record: Values, plain: dict[tuple[str, ...], bool]) -> Values | None:
+        """Return a record under the names that the roles give; `plain` keeps which kinds of them stay as they are."""
+        kind = (record.axis, *record.values)
+        stays = plain.get(kind)
+        if stays:
+            return record
+        values = self._by_role(file, record)
+        if stays is None:
+            plain[kind] = values == record.values
+        return Values(record.offset, values, record.step, record.at, record.axis) if values else None
 
     def _by_role(self, file: _File, record: Values) -> dict[str, float]:
         path, prefix = file.cursor.path, file.source.prefix

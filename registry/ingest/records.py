@@ -8,7 +8,7 @@ State = dict[str, Any]
 """Everything a parser remembers between two lines; survives `json.dumps` and `json.loads` unchanged."""
 
 
-class Values(msgspec.Struct):
+class Values(msgspec.Struct, gc=False):
     """Measured values that belong together.
 
     `offset` is the byte in the file at which they stand, `step` their counter (None: the log names none), `at` unix
@@ -41,7 +41,7 @@ class Ended(msgspec.Struct):
     binding: bool = False
 
 
-class Total(msgspec.Struct):
+class Total(msgspec.Struct, gc=False):
     """The step at which the run will be complete."""
 
     steps: int
@@ -79,9 +79,9 @@ Record = Values | Inputs | Ended | Total | Identity | Remark | Pointer
 
 
 class Line:
-    """One logical line: `text` without its prefix, and what the prefix said."""
+    """One logical line: `text` without its prefix, and what the prefix said; `lesson` is how it was understood."""
 
-    __slots__ = ("at", "offset", "rank", "raw", "text")
+    __slots__ = ("at", "lesson", "offset", "rank", "raw", "text")
 
     def __init__(self, offset: int, raw: str, text: str, at: float | None = None, rank: int | None = None) -> None:
         self.offset = offset
@@ -89,3 +89,4 @@ class Line:
         self.text = text
         self.at = at
         self.rank = rank
+        self.lesson: Any = None

@@ -8,6 +8,7 @@ from registry.ingest.records import Ended, Record, State, Total, Values
 MIN_STALL_S = 900.0
 STALL_INTERVALS = 10.0
 LINES_THAT_REVIVE = 3
+_COUNTED = ("step", "epoch")
 _SEVERITY = {"failed": 2, "killed": 2, "finished": 1, "running": 0}
 
 
@@ -22,29 +23,47 @@ class Standing:
 def fold(facts: State, record: Record, path: str) -> None:
     """Keep in `facts` (plain JSON) what a record of this file says about the run's end."""
     if type(record) is Values:
-        _fold_values(facts, record)
+        fold_values(facts, [record])
     elif type(record) is Ended:
         _fold_end(facts, record, path)
     elif type(record) is Total:
         facts.setdefault("totals", {})[record.axis] = record.steps
 
 
-def _fold_values(facts: State, values: Values) -> None:
-    facts["n"] = facts.get("n", 0) + 1
-    end = facts.get("end")
-    if end is not None and not end["binding"]:
-        end["lines_after"] += 1
-        restarted = values.step is not None and end["step"] is not None and values.step != end["step"]
-        if (end["status"] == "finished" and restarted) or (
-            end["status"] != "finished" and end["lines_after"] >= LINES_THAT_REVIVE
-        ):
-            facts["end"] = None
-    if values.step is not None and values.axis in ("step", "epoch"):
-        facts.setdefault("last", {})[values.axis] = [values.step, values.offset]
-        facts["axis"] = values.axis
-    if values.at is not None:
-        facts.setdefault("first_at", values.at)
-        facts["last_at"] = values.at
+def fold_values(facts: State, group: list[Values]) -> None:
+    """Keep in `facts` what values that follow one another say: how many, how far, when, and that there is no end."""
+    if not group:
+        return
+    facts["n"] = facts.get("n", 0) + len(group)
+    last: dict[str, Values] = {}
+    latest, last_at = None, None
+    for values in group:
+        if facts.get("end") is not None:
+            _doubt_end(facts, values)
+        if values.step is not None and values.axis in _COUNTED:
+            last[values.axis] = latest = values
+        if values.at is not None:
+            last_at = values.at
+            if "first_at" not in facts:
+                facts["first_at"] = values.at
+    if latest is not None:
+        facts["axis"] = latest.axis
+        facts.setdefault("last", {}).update({axis: [values.step, values.offset] for axis, values in last.items()})
+    if last_at is not None:
+        facts["last_at"] = last_at
+
+
+def _doubt_end(facts: State, values: Values) -> None:
+    """A run that goes on after a line about its end has not ended: at once after success, after some lines else."""
+    end = facts["end"]
+    if end["binding"]:
+        return
+    end["lines_after"] += 1
+    restarted = values.step is not None and end["step"] is not None and values.step != end["step"]
+    if (end["status"] == "finished" and restarted) or (
+        end["status"] != "finished" and end["lines_after"] >= LINES_THAT_REVIVE
+    ):
+        facts["end"] = None
 
 
 def _fold_end(facts: State, end: Ended, path: str) -> None:

@@ -5,35 +5,26 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from registry.ingest import bars, gate, jsontext, numbers
-from registry.ingest.counters import STEP_KEYS, Counter, counters, running_step, trailing_counter
+from registry.ingest import bars, gate, generic, jsontext
+from registry.ingest.counters import STEP_KEYS, counters
 from registry.ingest.formats import LINE_FORMATS
 from registry.ingest.grammar import LineFormat
-from registry.ingest.naming import MODE_LINE, named, tidy
-from registry.ingest.objects import NEVER, eval_prefix, object_values, qualified
+from registry.ingest.objects import eval_prefix, lesson_of, object_values, qualified
 from registry.ingest.prefixes import peel
-from registry.ingest.records import Ended, Inputs, Line, Record, State, Total, Values
+from registry.ingest.records import Ended, Inputs, Line, Record, State, Values
+from registry.ingest.templates import Templates
 from registry.ingest.verdicts import speaks_of_training, verdict
 
 MAX_OBJECT_CHARS = 1 << 20
-MAX_GENERIC_CHARS = 8192
 MAX_FORMAT_CHARS = 65536
 MAX_WORDS_CHARS = 2000
 MAX_SAMPLES = 8
-_HEADER_REST = re.compile(
-    r"[\s\-=*#:|.\[\](){}>/]*(?:of \d+|start\w*|begin\w*|\.{3}|training|learning|summary|results?)?[\s\-=*#:|.]*",
-    re.IGNORECASE,
-)
 _MODE = re.compile(
     r"\b(train|training|val|valid|validation|eval|evaluation|test|testing|dev)\b(?!\s*[:=]\s*[-+.\d])", re.IGNORECASE
 )
-_PREPOSITION = re.compile(r"\s(?:at|after|for|in|of|on|@)\s{1,3}$")
-_WITHIN = frozenset({"batch", "batches", "leading", "trailing"})
-_GLOBAL = frozenset({"global_step", "num_updates", "nupdates", "total_timesteps", "num_timesteps"})
-MAX_REST_CHARS = 16
-CERTAIN_FIELDS = 4
 _BARE = re.compile(r"\b(?<!['\"])(nan|inf|-inf|None|True|False)\b(?!['\"])")
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity", "None": "null", "True": "true", "False": "false"}
 _COMMAND = re.compile(r"\s--?([A-Za-z][\w-]*)(?:[= ]((?!-{1,2}[A-Za-z])\S+(?: (?!-)\S+)*))?")
@@ -47,15 +38,36 @@ _TUPLE = re.compile(r"\(('[^']{1,80}'), ([^()]{1,80})\)")
 _TRACE = re.compile(r"\+ (?:export )?([A-Za-z_]\w*)=(\S*)$")
 
 
+def feed_all(state: State, lines: list[tuple[int, str]], extra: tuple[LineFormat, ...] = ()) -> Iterator[list[Record]]:
+    """Yield the records of each line, given as byte offset and text; lines of one kind are read by a shortcut."""
+    templates = Templates()
+    for offset, raw in lines:
+        records = templates.feed(state, offset, raw)
+        if records is None:
+            line = _peeled(state, offset, raw)
+            records = _feed(state, line, extra)
+            if line.lesson is not None:
+                templates.learn(line)
+        yield records
+
+
 def feed(state: State, offset: int, raw: str, extra: tuple[LineFormat, ...] = ()) -> list[Record]:
     """Return the records of one line; `extra` are the user's own grammars, asked first."""
+    return _feed(state, _peeled(state, offset, raw), extra)
+
+
+def _peeled(state: State, offset: int, raw: str) -> Line:
     text, at, rank = peel(raw)
     if at is None:
         at = state.get("at")
     else:
         state["at"] = at
-    line = Line(offset, raw, text, at, rank)
-    if rank:
+    return Line(offset, raw, text, at, rank)
+
+
+def _feed(state: State, line: Line, extra: tuple[LineFormat, ...]) -> list[Record]:
+    text = line.text
+    if line.rank:
         return _other_rank(state, line)
     for form in (*extra, *LINE_FORMATS) if len(text) <= MAX_FORMAT_CHARS else ():
         for hint in form.hints:
@@ -103,8 +115,8 @@ def _untabled(state: State, line: Line) -> list[Record]:
         return [*_took(state, "progress bar", points), *(feed(state, line.offset, rest) if rest else [])]
     if said := verdict(state, text, line.offset):
         return [said]
-    generic = _generic(state, line)
-    return _inputs(state, line) if generic is None else _took(state, "generic", generic)
+    said_so = generic.read(state, line)
+    return _inputs(state, line) if said_so is None else _took(state, generic.NAME, said_so)
 
 
 def _unwrap(text: str) -> str:
@@ -164,8 +176,11 @@ def _object(state: State, line: Line, found: dict[Any, Any], words: str) -> list
     if prefix:
         values.values = {qualified(prefix, name): value for name, value in values.values.items()}
     shape = f"object {values.axis} {' '.join(sorted(values.values))[:400]}"
-    admitted = gate.admit(state, shape, values, sure=_known(state, values))
-    return _took(state, "json object" if '"' in line.text else "dict literal", [*others, *_believe(state, admitted)])
+    source = "json object" if '"' in line.text else "dict literal"
+    if not others and not words and state.get("shapes", {}).get(shape) == gate.BELIEVED:
+        line.lesson = lesson_of(found, values, shape, source)
+    admitted = gate.admit(state, shape, values, sure=generic.known(state, values))
+    return _took(state, source, [*others, *generic.believe(state, admitted)])
 
 
 def _is_trainer(found: dict[Any, Any]) -> bool:
@@ -188,174 +203,9 @@ def _trainer(state: State, values: Values, others: list[Record]) -> list[Record]
 def _step_from_words(state: State, values: Values, words: str) -> None:
     found = counters(words)
     if found:
-        values.step, values.axis = _step_of(state, found)
+        values.step, values.axis = generic.step_of(state, found)
     elif "step" in state:
         values.step, values.axis = state["step"], state["axis"]
-
-
-def _known(state: State, values: Values) -> bool:
-    """Return whether most of the names were believed already on the same axis."""
-    names = state.get("names", {})
-    n_known = sum(1 for name in values.values if names.get(name) == values.axis)
-    return 2 * n_known >= len(values.values)
-
-
-def _believe(state: State, admitted: list[Values]) -> list[Values]:
-    names = state.setdefault("names", {})
-    for values in admitted:
-        for name in values.values:
-            names[name] = values.axis
-    return admitted
-
-
-# --- generic pairs
-
-
-def _generic(state: State, line: Line) -> list[Record] | None:
-    """`name: value` lists on a line that counts, or after a header line that does; None for any other line."""
-    text = line.text if len(line.text) <= MAX_GENERIC_CHARS else line.text[:MAX_GENERIC_CHARS]
-    found = counters(text)
-    fields = _fields(text, found)
-    if not fields:
-        return _header(state, line, text, found)
-    if not found:
-        if not _nothing_else(text, fields, strictly=not _in_block(state, line)):
-            return None
-        found = trailing_counter(text) if state.get("axis") == "epoch" else []
-    return _said(state, line, text, found, fields)
-
-
-def _header(state: State, line: Line, text: str, found: list[Counter]) -> list[Record] | None:
-    """A line that only counts, or only names a part of the run, speaks for the lines below it."""
-    if found and _is_header(text, found):
-        state["step"], state["axis"] = _step_of(state, found)
-        state["epoch"] = state["step"] if state["axis"] == "epoch" else None
-        state["mode"], state["indent"] = "", _indent(line.raw)
-        return _totals(found)
-    if not found and len(text) <= 60 and (mode := MODE_LINE.fullmatch(text)):
-        state["mode"] = mode[1].lower()
-        return []
-    if "best iteration" in text.lower():
-        state["recall"] = True
-    return None
-
-
-def _said(
-    state: State, line: Line, text: str, found: list[Counter], fields: list[numbers.Field]
-) -> list[Record] | None:
-    """Return the values of a line that was understood, once its shape is believed."""
-    step, axis = _step_of(state, found) if found else (state.get("step"), state.get("axis", "step"))
-    if found:
-        if state.pop("recall", False) and step < state.get("step", 0):
-            return []
-        if not _within_header(state, found):
-            state["step"], state["axis"], state["mode"] = step, axis, ""
-            state["epoch"] = None
-    if not (state.get("n_believed") or len(fields) >= CERTAIN_FIELDS or _seem_metrics(text, fields)):
-        return None
-    names = named(text, fields, "" if found else state.get("mode", ""))
-    values = {name: fields[place].value for name, place in names.items()}
-    counted = "/".join(counter.name for counter in found) or "sticky"
-    record = Values(line.offset, values, step, line.at, axis)
-    if found and state.get("said") == [step, values]:
-        return []
-    state["said"] = [step, values]
-    shape = f"{counted}: {', '.join(values)[:400]}"
-    admitted = gate.admit(state, shape, record, sure=bool(found) and _known(state, record))
-    return [*_totals(found), *_believe(state, admitted)] if admitted else []
-
-
-def _seem_metrics(text: str, fields: list[numbers.Field]) -> bool:
-    """Return whether one of the numbers has a colon or an equals sign before it, or a name that metrics have."""
-    signed = any(sign in text[field.start : field.number[0]] for field in fields for sign in ":=")
-    return signed or any(gate.is_strong(field.name) for field in fields)
-
-
-def _nothing_else(text: str, fields: list[numbers.Field], *, strictly: bool) -> bool:
-    """Return whether a line without a counter is nothing but named numbers, one of them a known metric.
-
-    In a block below a header (not `strictly`) any name will do.
-    """
-    if strictly and not any(gate.is_strong(field.name) for field in fields):
-        return False
-    kept, position = [], 0
-    for field in sorted(fields, key=lambda field: field.start):
-        kept.append(text[position : field.start])
-        position = max(position, field.number[1])
-    rest = text[field.start + len(field.name) : field.number[0]] if len(fields) == 1 else ""
-    left = re.sub(r"[\W_]+", "", "".join(kept) + text[position:])
-    return len(left) <= MAX_REST_CHARS and len(rest) <= 48
-
-
-def _in_block(state: State, line: Line) -> bool:
-    """Return whether a line stands deeper than the header above it."""
-    return "indent" in state and _indent(line.raw) > state["indent"]
-
-
-def _indent(raw: str) -> int:
-    return len(raw) - len(raw.lstrip())
-
-
-def _fields(text: str, found: list[Counter]) -> list[numbers.Field]:
-    """Return the named numbers of a line without those that are its counters, times and the like."""
-    for counter in found:
-        start = _before_preposition(text, counter.start)
-        filler = " " if start < counter.start else ";"
-        text = f"{text[:start]}{filler * (counter.end - start)}{text[counter.end :]}"
-    fields = numbers.signed_fields(text)
-    if found or not fields:
-        rest = text
-        for field in fields:
-            rest = f"{rest[: field.start]}{';' * (field.number[1] - field.start)}{rest[field.number[1] :]}"
-        fields = sorted([*fields, *numbers.spaced_fields(rest)], key=lambda field: field.start)
-    return [field for field in tidy(fields) if field.name.lower() not in NEVER and not _is_time(field.name)]
-
-
-def _before_preposition(text: str, start: int) -> int:
-    """`Average loss at step 20: 4.3`: the words `at step 20` stand within a name."""
-    found = _PREPOSITION.search(text, max(0, start - 8), start)
-    return found.start() if found else start
-
-
-def _is_time(name: str) -> bool:
-    lower = name.lower()
-    return lower.startswith(("eta", "remaining")) or lower.endswith(("remaining", " eta", "_eta"))
-
-
-def _is_header(text: str, found: list[Counter]) -> bool:
-    rest = text
-    for counter in reversed(found):
-        rest = rest[: counter.start] + rest[counter.end :]
-    return len(rest) <= 80 and bool(_HEADER_REST.fullmatch(rest))
-
-
-def _within_header(state: State, found: list[Counter]) -> bool:
-    """Return whether a line counts within the epoch that a header above it names."""
-    return (
-        len(found) == 1 and found[0].name in _WITHIN and found[0].total is not None and state.get("epoch") is not None
-    )
-
-
-def _step_of(state: State, found: list[Counter]) -> tuple[int, str]:
-    """Return the step and axis of a line's counters: the finest one, made to run on over epochs."""
-    epoch = next((counter for counter in found if counter.axis == "epoch"), None)
-    fine = next((counter for counter in found if counter.name in _GLOBAL), None)
-    fine = fine or next((counter for counter in found if counter.axis != "epoch"), None)
-    if fine is None:
-        assert epoch is not None
-        return epoch.n, "epoch"
-    if epoch is not None:
-        return running_step(state, f"line:{fine.name}", epoch.n, fine.n, fine.total), fine.axis
-    if _within_header(state, found):
-        return running_step(state, f"line:{fine.name}", state["epoch"], fine.n, fine.total), fine.axis
-    return fine.n, fine.axis
-
-
-def _totals(found: list[Counter]) -> list[Record]:
-    """Return the end that a counter announces; one that is counted within epochs announces none."""
-    if len(found) == 1 and found[0].total is not None and found[0].name not in _WITHIN:
-        return [Total(found[0].total, found[0].axis)]
-    return []
 
 
 # --- parameters, and lines that say nothing

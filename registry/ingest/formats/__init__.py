@@ -38,6 +38,7 @@ LINE_FORMATS: tuple[LineFormat, ...] = (
     house_styles.TENSORFLOW,
     house_styles.TRAX,
     house_styles.TACOTRON,
+    house_styles.KALDI,
     trainer_block.FORMAT,
     ultralytics_console.FORMAT,
     keras.FORMAT,

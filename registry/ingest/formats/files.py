@@ -29,8 +29,8 @@ def read_text(
     if state.pop("in_long_line", False) and lines:
         lines = lines[1:]
     records: list[Record] = []
-    for offset, line in lines:
-        if found := text.feed(state, offset, line, extra):
+    for (_offset, line), found in zip(lines, text.feed_all(state, lines, extra), strict=True):
+        if found:
             records += found
             state["recent"] = line
     if len(state.get("recent", "")) > 400:

@@ -111,3 +111,20 @@ TACOTRON = compiled(
     example="Train loss 12 0.345678 Grad Norm 1.234567 1.50s/it",
     step="the number after `Train loss`",
 )
+KALDI = compiled(
+    "kaldi",
+    [
+        Grammar(
+            hint="objective function for '",
+            line=r"verage objective function for '(?P<part>[^']{1,80})' for minibatches \d+-(?P<step>\d{1,18}) is "
+            r"(?P<objective>\S{1,40}) over",
+        ),
+        Grammar(
+            hint="Overall average objective",
+            line=r"Overall average objective function for '(?P<part>[^']{1,80})' is (?P<overall_objective>\S{1,40}) ",
+        ),
+    ],
+    files="train.N.log",
+    example="LOG (nnet3-train[5.5]:…) Average objective function for 'output' for minibatches 0-99 is -5.1 over …",
+    step="the last minibatch",
+)
