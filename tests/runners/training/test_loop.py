@@ -138,3 +138,34 @@ def test_the_states_of_all_generators_come_back() -> None:
     first = draw(), draw()
     set_random_state(before)
     assert (draw(), draw()) == first
+
+
+def test_a_disk_that_is_full_for_a_while_costs_a_checkpoint_and_one_full_at_the_end_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from runners.training import checkpoints
+
+    really_write, n_written = checkpoints.write_durably, 0
+
+    def full_at_times(path: Path, content: bytes) -> None:
+        nonlocal n_written
+        n_written += path.name == "last.safetensors"
+        if path.name == "last.safetensors" and n_written in full:
+            raise OSError(28, "No space left on device")
+        really_write(path, content)
+
+    monkeypatch.setattr(checkpoints, "write_durably", full_at_times)
+    full = {3}
+    outcome = train_family(FAMILY, SETTINGS, variant="plain", preset="cpu", name="once")
+    warnings = [note.text for note in of_kind(outcome.folder, events.Note) if note.level == "warning"]
+    assert outcome.status == "finished" and len(warnings) == 1
+    assert "step 10 could not be kept: No space left on device; the one before it stays" in warnings[0]
+    assert load_weights(outcome.folder / "checkpoints" / "last.safetensors")[1]["step"] == 20
+
+    n_written, full = 0, {5}
+    with pytest.raises(CheckFailedError, match="step 20 could not be kept") as caught:
+        train_family(FAMILY, SETTINGS, variant="plain", preset="cpu", name="end")
+    assert "resume" in caught.value.hint
+    folder = next(Path("runs").glob("end-*"))
+    assert of_kind(folder, events.End)[-1].status == "failed" and load_state(folder)["step"] == 15
+    assert recorded_digest(folder, "last") == digest(folder / "checkpoints" / "last.safetensors")
