@@ -61,8 +61,8 @@ def throughput(family: str, preset: str, seconds: float) -> list[Row]:
     with folder():
         ended(train(family, "--preset", preset, "--max-time", f"{seconds:g}s", "--name", "bench"))
         with registry.open() as record:
-            (run,) = record.runs()
-        (journal,) = Path("runs").glob("bench-*/journal.jsonl")
+            (run,) = [run for run in record.runs() if run["name"] == "bench"]
+        journal = Path("runs") / f"bench-{run['id']}" / "journal.jsonl"
         lines = [events.decode(line) for line in journal.read_bytes().splitlines()]
     points = [event for event in lines if isinstance(event, events.Metrics) and event.s is not None]
     points = points[len(points) // 5 :]
