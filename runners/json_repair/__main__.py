@@ -183,6 +183,8 @@ def _read(place: str) -> str:
 def _tell(repair: Repair, below: float) -> None:
     if repair.source == UNCHANGED:
         print("unchanged: it parses", file=sys.stderr)
+    elif repair.confidence is None:
+        print("repaired; how sure it is, it does not say", file=sys.stderr)
     elif repair.source == FALLBACK:
         print(f"{rivals.HEURISTIC} answered: the model's confidence was {repair.confidence:.2f}", file=sys.stderr)
     else:

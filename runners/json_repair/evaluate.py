@@ -14,7 +14,7 @@ from registry.run import Run
 from runners.json_repair import lexer, rivals
 from runners.json_repair.corrupt import MAX_STACKED, TRUNCATE, TYPES, corrupt, corrupt_stacked
 from runners.json_repair.lexer import lex
-from runners.json_repair.repair import Repair, Repairer, grammar_repairer, repair_all
+from runners.json_repair.repair import UNSURE_BELOW, Repair, Repairer, grammar_repairer, repair_all
 from runners.json_repair.scoring import Estimate, Score, macro, score, wilson
 
 SUITE = "json-repair"
@@ -122,9 +122,10 @@ def evaluate(repairer: Repairer, cases: Sequence[Case]) -> Result:
 
 def summarise(cases: Sequence[Case], repairs: Sequence[Repair]) -> Result:
     """Return the metrics of these repairs: per type, and the mean over the types."""
+    scored = [score(case.original, repair.text) for case, repair in zip(cases, repairs, strict=True)]
     scores: dict[str, list[Score]] = {}
-    for case, repair in zip(cases, repairs, strict=True):
-        scores.setdefault(case.kind, []).append(score(case.original, repair.text))
+    for case, one in zip(cases, scored, strict=True):
+        scores.setdefault(case.kind, []).append(one)
     result = Result()
     kinds = [kind for kind in TYPES if kind in scores]
     for metric, read in _READERS.items():
@@ -141,11 +142,27 @@ def summarise(cases: Sequence[Case], repairs: Sequence[Repair]) -> Result:
         result.add("repair/exact_but_truncate", macro(groups))
         result.metrics["repair/exact_worst_but_truncate"] = min(sum(group) / len(group) for group in groups)
     if CLEAN in scores:
-        unchanged = [
-            float(case.broken == repair.text) for case, repair in zip(cases, repairs, strict=True) if case.kind == CLEAN
-        ]
+        pairs = zip(cases, repairs, strict=True)
+        unchanged = [float(case.broken == repair.text) for case, repair in pairs if case.kind == CLEAN]
         result.add("repair/clean_unchanged", wilson(unchanged))
+    _add_confidence(result, cases, repairs, scored)
     return result
+
+
+def _add_confidence(result: Result, cases: Sequence[Case], repairs: Sequence[Repair], scores: Sequence[Score]) -> None:
+    """Add how often a repairer was sure of a repair, and how often it was then right; cut texts cannot be right."""
+    judged = [
+        (repair.confidence >= UNSURE_BELOW, one.exact)
+        for case, repair, one in zip(cases, repairs, scores, strict=True)
+        if case.kind not in (CLEAN, TRUNCATE) and repair.confidence is not None
+    ]
+    sure = [float(exact) for is_sure, exact in judged if is_sure]
+    unsure = [float(exact) for is_sure, exact in judged if not is_sure]
+    if sure:
+        result.add("repair/sure", wilson([float(is_sure) for is_sure, _ in judged]))
+        result.add("repair/exact_where_sure", wilson(sure))
+    if sure and unsure:
+        result.add("repair/exact_where_unsure", wilson(unsure))
 
 
 _READERS = {
@@ -216,6 +233,9 @@ _ROWS = (
     *((kind, f"repair/exact/{kind}", _PERCENT) for kind in TYPES),
     ("2 to 5 stacked", f"repair/exact/{STACKED}", _PERCENT),
     ("clean input unchanged", "repair/clean_unchanged", _PERCENT),
+    ("*sure of the repair*", "repair/sure", _PERCENT),
+    ("*exact where sure*", "repair/exact_where_sure", _PERCENT),
+    ("*exact where unsure*", "repair/exact_where_unsure", _PERCENT),
     ("*parse success*", "repair/parse", _PERCENT),
     ("*similarity*", "repair/similarity", _SHARE),
     ("*similarity of truncate*", f"repair/similarity/{TRUNCATE}", _SHARE),

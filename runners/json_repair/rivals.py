@@ -29,8 +29,8 @@ class FunctionRepairer:
     function: Callable[[str], object]
 
     def repair(self, texts: Sequence[str]) -> list[Repair]:
-        """Return one repair for each text, with confidence 0: these functions do not say how sure they are."""
-        return [Repair(self._answer(text), 0.0) for text in texts]
+        """Return one repair for each text; these functions do not say how sure they are."""
+        return [Repair(self._answer(text), None) for text in texts]
 
     def _answer(self, text: str) -> str:
         try:

@@ -230,5 +230,6 @@ def test_confidence_is_the_probability_of_all_tags() -> None:
             for tokens in texts
         ]
 
+    assert grammar_repairer().repair(["[1"])[0].confidence is None
     repair = TagRepairer("fixed", tag).repair(["[1]"])[0]
     assert repair.text == "[1]" and repair.confidence == pytest.approx(0.9**3, rel=1e-3)
