@@ -1,7 +1,7 @@
 """A house style as one regular expression: named groups are metrics, the step is on the line or kept from before.
 
 Users write the same in registry.toml. Group names: `step`, `epoch` and `total` count; `name` and `value` are one pair
-(`part` goes before its name); any other group is a metric, with `__` for `/`. A line that names no step belongs to the
+(`part` goes before names); any other group is a metric, with `__` for `/`. A line that names no step belongs to the
 last step named.
 """
 
@@ -124,12 +124,12 @@ def _count(state: State, name: str, grammar: Grammar, groups: dict[str, str], re
 def _values(grammar: Grammar, groups: dict[str, str]) -> dict[str, float]:
     values: dict[str, float] = {}
     if "name" in groups and (number := numbers.to_number(groups.get("value", ""))) is not None:
-        part = f"{groups['part'].lower()}/" if "part" in groups else ""
-        values[part + " ".join(groups["name"].split())] = number
+        values[" ".join(groups["name"].split())] = number
     for key, text in groups.items():
         if key not in _COUNTS and (number := numbers.to_number(text)) is not None:
             values[key.replace("__", "/")] = number
-    return _prefixed(grammar.prefix, values)
+    part = f"{groups['part'].lower()}/" if "part" in groups else ""
+    return _prefixed(grammar.prefix + part, values)
 
 
 def _rest(kind: str, text: str, found: re.Match[str]) -> dict[str, float]:

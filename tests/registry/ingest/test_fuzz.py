@@ -2,6 +2,7 @@
 """Nothing that stands in a file may raise, take for ever, or make a parser's state anything but plain JSON."""
 
 import json
+import random
 import string
 from typing import Any
 
@@ -14,6 +15,8 @@ from registry.ingest.fileformat import FileFormat
 from registry.ingest.formats.files import FILE_FORMATS
 from registry.ingest.records import State, Values
 from registry.ingest.verdicts import verdict
+from tests.registry.ingest.styles import CASES
+from tests.registry.ingest.test_styles import STYLES
 
 WORDS = st.sampled_from([
     "step", "epoch", "iter", "loss", "acc", "val", "[TRAIN]", "[EVAL]", "lr", "nan", "inf", "Epoch(val)", "{", "}", "[", "]",
@@ -43,6 +46,42 @@ def test_text_parsers_take_any_line_and_their_state_survives_a_restart(lines: li
     straight = records_of(lines, through_json=False)
     restarted = records_of(lines, through_json=True)
     assert repr(straight) == repr(restarted)
+
+
+KNOWN = [*(style.text for style in STYLES), *(str(text) for case in CASES for text in case.files.values())]
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_shortcut_gives_what_reading_word_by_word_gives(part: int) -> None:
+    """Lines like one that was understood are read by an expression: same records, same state, whatever the style."""
+    for content in KNOWN[part::4]:
+        lines, _ = decode.take_lines(content.encode() * 4, 0, last=True)
+        slowly: State = {}
+        quickly: State = {}
+        expected = [text.feed(slowly, offset, line) for offset, line in lines]
+        assert repr(list(text.feed_all(quickly, lines))) == repr(expected)
+        assert quickly == slowly
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(KNOWN), st.randoms(use_true_random=False))
+def test_a_shortcut_does_not_mistake_a_line_that_was_tampered_with(content: str, chance: random.Random) -> None:
+    lines = [line for line in content.splitlines() if line.strip()][:40]
+    told = [tampered(chance.choice(lines), chance) for _ in range(60)]
+    numbered = list(enumerate(told))
+    slowly: State = {}
+    quickly: State = {}
+    expected = [text.feed(slowly, offset, line) for offset, line in numbered]
+    assert repr(list(text.feed_all(quickly, numbered))) == repr(expected)
+
+
+def tampered(line: str, chance: random.Random) -> str:
+    """Change a few characters of a line, mostly digits: other numbers, other kinds of numbers, other words."""
+    letters = list(line)
+    for _ in range(chance.choice((0, 0, 1, 2, 3))):
+        place = chance.randrange(len(letters))
+        letters[place] = chance.choice(["0", "7", "12", ".", "-", "e", ",", ":", " ", "  ", "nan", "%", "/", "", "x"])
+    return "".join(letters)
 
 
 @settings(max_examples=200, deadline=None)
