@@ -6,11 +6,9 @@ Never mmap: a truncation would kill the process.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
-import signal
 import stat
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.errors import NotFoundError, RefusedError, SourceChangedError, UsageError
+from registry.leases import has_writer
 
 BLOCK_BYTES = 1 << 20
 DIGEST_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -98,24 +97,11 @@ def open_still(path: Path) -> Iterator[int]:
 
 
 def _refuse_writers(descriptor: int, path: Path) -> None:
-    """Raise SourceChangedError when any process can still write to the file, be it through a shared mapping.
-
-    The kernel grants a read lease only while nobody can; it is given back at once, so that nobody waits for us. Its
-    signal, by default deadly, is made a harmless one first. Not every file system knows leases.
-    """
-    if not hasattr(fcntl, "F_SETLEASE"):
-        return
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            raise SourceChangedError(
-                f"{path} is open for writing in another process",
-                hint="wait until it is closed",
-                reason_code=17,
-            ) from None
+    """Raise SourceChangedError when any process can still write to the file."""
+    if has_writer(descriptor):
+        raise SourceChangedError(
+            f"{path} is open for writing in another process", hint="wait until it is closed", reason_code=17
+        )
 
 
 def digest_file(path: Path) -> tuple[str, int]:

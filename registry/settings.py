@@ -116,6 +116,22 @@ class Guard(Section, frozen=True, kw_only=True):
         parse_duration(self.permit)
 
 
+class BackupPolicy(Section, frozen=True, kw_only=True):
+    """[backup]: which backups of the registry `registry backup --prune` leaves on a remote: the newest `keep_last`, all
+    that are younger than `keep_for`, and always the one that was just read back."""
+
+    keep_last: Annotated[int, msgspec.Meta(ge=1)] = 14
+    keep_for: str = "90d"
+
+    def __post_init__(self) -> None:
+        parse_duration(self.keep_for)
+
+    @property
+    def keep_for_s(self) -> float:
+        """The seconds of `keep_for`."""
+        return parse_duration(self.keep_for)
+
+
 class Target(Section, frozen=True, kw_only=True):
     """[targets.NAME]: what serves there, what it must satisfy, and how the change is made."""
 
@@ -200,6 +216,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     policy: Policy = Policy()
     guard: Guard = Guard()
+    backup: BackupPolicy = BackupPolicy()
     targets: dict[str, Target] = {}
     hosts: dict[str, Host] = {}
     data: DataPolicy = DataPolicy()

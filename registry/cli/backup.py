@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 def backup(
     to: Annotated[str, typer.Option("--to", metavar="REMOTE", help="Where to.")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Then remove old backups there; [backup] of registry.toml says which stay.")
+    ] = False,
     rate: Annotated[
         str | None, typer.Option("--rate", metavar="SIZE", help="At most this many bytes a second.")
     ] = None,
@@ -23,15 +26,20 @@ def backup(
     """Put a snapshot of the registry, its journals and outputs on a remote, and read it back."""
     from registry.backup import make_backup
     from registry.cli.transfer_view import transfer_view
+    from registry.retention import PruneReport, prune_backups
 
     options = context()
+    db = options.db()
     with transfer_view(options, rate) as progress:
-        made = make_backup(options.db(), to, progress)
+        made = make_backup(db, to, progress)
+    pruned = prune_backups(db, to, made) if prune else PruneReport()
     if options.json:
         out.json({"digest": made.digest, "remote": to, "at": clock.iso(made.at), "files": made.n_files,
-                  "size_bytes": made.size_bytes})  # fmt: skip
+                  "size_bytes": made.size_bytes, "pruned": pruned.removed, "freed_bytes": pruned.n_bytes})  # fmt: skip
     elif not options.quiet:
         out.line(f"backed up to {to} and read back: {made.n_files} files, {size(made.size_bytes)}, {made.digest[:16]}…")
+        if prune:
+            out.line(f"{pruned.n_kept} backups stay, {len(pruned.removed)} removed ({size(pruned.n_bytes)})", "dim")
 
 
 def restore(

@@ -99,11 +99,13 @@ def _warn_if_heard(words: str) -> None:
         out.warn(words)
 
 
-def _artifacts(db: "Database", run_ids: list[str] | None, roles: list[str] | None) -> "list[ArtifactFacts]":
-    from registry.copies.record import load_artifacts
+def _artifacts(
+    db: "Database", run_ids: list[str] | None, roles: list[str] | None, *, superseded: bool = False
+) -> "list[ArtifactFacts]":
+    from registry.copies.record import load_artifacts, superseded_artifacts
 
     with db.read() as session:
-        found = load_artifacts(session, run_ids=run_ids)
+        found = superseded_artifacts(session, run_ids) if superseded else load_artifacts(session, run_ids=run_ids)
     return [artifact for artifact in found if not roles or artifact.role in roles]
 
 
@@ -345,6 +347,9 @@ def drop(
     ] = None,
     here: Annotated[bool, typer.Option("--here", help="Remove the files where they were made instead.")] = False,
     role: Annotated[list[str] | None, typer.Option(help="Only this role. Repeatable.")] = None,
+    superseded: Annotated[
+        bool, typer.Option("--superseded", help="With --from: only what the runs replaced since, and nothing needs.")
+    ] = False,
     accept_single: Annotated[
         bool, typer.Option("--accept-single", help="Be content with min_copies instead of num_copies elsewhere.")
     ] = False,
@@ -356,9 +361,9 @@ def drop(
 
     options = context()
     db = options.db()
-    if here == bool(remote):
+    if here == bool(remote) or (here and superseded):
         raise UsageError("drop what?", hint="--from REMOTE, or --here for the files where they were made")
-    artifacts = _artifacts(db, choose_runs(db, runs, everything), role)
+    artifacts = _artifacts(db, choose_runs(db, runs, everything), role, superseded=superseded)
     with transfer_view(options) as progress:
         if remote:
             report = drop_copies(db, artifacts, remote, accept_single=accept_single, progress=progress)

@@ -141,6 +141,7 @@ def _tell(judgement: "Judgement") -> None:
         return
     out.line(f"✓ {judgement.machine} may go: {judgement.n_blobs} files of {len(judgement.runs)} runs were read back"
              f" elsewhere just now", "green")  # fmt: skip
+    out.line(f"  asked of {options.db().shown}; what other registries know of this machine was not looked at", "dim")
     for reason, n_files in sorted(judgement.ignored.items()):
         out.line(f"  {n_files} left out: {reason}", "dim")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from registry import audit, clock, custody
+from registry.copies.claims import claimed_by_others, lines_of, needed_by_backups
 from registry.copies.pins import pinned_by_others
 from registry.copies.proof import REFUSED, Prover
 from registry.copies.record import ArtifactFacts, append_events, find_remote, load_artifacts, load_copies
@@ -65,7 +66,9 @@ def drop_copies(
         needs = _strictest(prover.needs_of(holders), set(copies))
         blockers = prover.prove(needs, not_counting, accept_single=accept_single)
         report = DropReport(stays=[f"{item.subject}: {item.reason}" for item in blockers])
-        kept = _digests_of(blockers, needs)
+        backups = needed_by_backups(connected.store, copies)
+        report.stays += [f"{copies[digest].path}: backup {by[:12]}… needs it" for digest, by in backups.items()]
+        kept = {*_digests_of(blockers, needs), *backups}
         going = [copy for digest, copy in copies.items() if digest not in kept]
         if not going:
             raise RefusedError(f"nothing may be dropped from {remote_name}", details=report.stays, reason_code=REFUSED)
@@ -163,29 +166,24 @@ class _Drop:
 
     def _refuse_claimed(self, going: Sequence[Copy]) -> None:
         """Refuse blobs that a run of another registry, which shares the place, has there too."""
-        store = self._connected.store
+        held = claimed_by_others(self._connected.store, self._our_runs(), [copy.digest for copy in going])
+        if held:
+            raise RefusedError(
+                f"run {next(iter(held.values()))} of another registry keeps {len(held)} of these files there",
+                hint="drop them from where that registry is",
+                reason_code=REFUSED,
+            )
+
+    def _our_runs(self) -> set[str]:
         with self._db.read() as session:
-            ours = set(session.exec(select(RunRow.id)))
-        digests = {copy.digest for copy in going}
-        for key in store.keys("index"):
-            if Path(key).stem in ours:
-                continue
-            named = digests.intersection(line.split(" ", 1)[0] for line in _lines(store.read_small(key)))
-            if named:
-                raise RefusedError(
-                    f"run {Path(key).stem} of another registry keeps {len(named)} of these files there",
-                    hint="drop them from where that registry is",
-                    reason_code=REFUSED,
-                )
+            return set(session.exec(select(RunRow.id)))
 
     def _take_back_claims(self, digests: set[str]) -> None:
         """Take the dropped blobs out of what our runs say they keep there."""
-        store = self._connected.store
-        with self._db.read() as session:
-            ours = set(session.exec(select(RunRow.id)))
+        store, ours = self._connected.store, self._our_runs()
         for key in store.keys("index"):
             if Path(key).stem in ours:
-                lines = _lines(store.read_small(key))
+                lines = lines_of(store, key)
                 kept = [line for line in lines if line.split(" ", 1)[0] not in digests]
                 if kept != lines:
                     store.write_small(key, "".join(kept).encode())
@@ -205,10 +203,6 @@ class _Drop:
             audit.record(session, "drop", permit.subject, {"permit": permit_id, "outcome": outcome})
 
 
-def _lines(content: bytes | None) -> list[str]:
-    return (content or b"").decode(errors="replace").splitlines(keepends=True)
-
-
 def drop_origins(
     db: Database, artifacts: Sequence[ArtifactFacts], *, accept_single: bool = False, progress: Progress | None = None
 ) -> DropReport:
@@ -220,9 +214,12 @@ def drop_origins(
     if not here:
         raise NotFoundError("none of these artifacts is here")
     report = DropReport()
+    with db.read() as session:
+        digests = {digest for artifact in here for _, digest, _ in artifact.blobs}
+        holders = _holders(load_artifacts(session), digests)
     with Prover(db, progress) as prover:
-        needs = prover.needs_of(here)
-        blockers = prover.prove(needs, prover.not_elsewhere(prover.origins_of(here)), accept_single=accept_single)
+        needs = _strictest(prover.needs_of(holders), digests)
+        blockers = prover.prove(needs, prover.not_elsewhere(prover.origins_of(holders)), accept_single=accept_single)
         kept = _digests_of(blockers, needs)
         report.stays = [f"{item.subject}: {item.reason}" for item in blockers]
         going = [artifact for artifact in here if not any(digest in kept for _, digest, _ in artifact.blobs)]
@@ -245,10 +242,10 @@ def _remove_origin(db: Database, artifact: ArtifactFacts, report: DropReport) ->
         report.stays.append(f"{changed[0]}: it was changed since it was recorded")
         return
     with db.write() as session:
-        row = session.get(Artifact, artifact.id)
-        assert row is not None
-        row.dropped_at = clock.now()
-        session.add(row)
+        same = select(Artifact).where(Artifact.path == artifact.path, Artifact.digest == artifact.digest)
+        for row in session.exec(same):
+            row.dropped_at = clock.now()
+            session.add(row)
         audit.record(session, "drop here", artifact.path, {"digest": artifact.digest, "run": artifact.run_id})
     for file, _ in files:
         file.unlink()

@@ -18,6 +18,7 @@ from registry.custody import REASON_CODES, Blocker, Need, Origin, Place, Proof
 from registry.database import Database
 from registry.errors import HoldfastError, RefusedError
 from registry.remotes.base import blob_key
+from registry.tables import Copy
 
 REFUSED = REASON_CODES["refused"]
 
@@ -74,8 +75,11 @@ class Prover:
     def prove(self, needs: Sequence[Need], not_counting: Mapping[str, str], *, accept_single: bool) -> list[Blocker]:
         """Read copies back, place by place, until every need is met; returns a blocker for each that is not."""
         doubts: dict[str, list[str]] = {}
+        useless: dict[str, list[str]] = {}
         for place in sorted(self.places.values(), key=lambda place: place.name):
             if place.id in not_counting:
+                for copy in self._held(place, sorted({need.digest for need in needs})):
+                    useless.setdefault(copy.digest, []).append(f"{place.name} does not count: {not_counting[place.id]}")
                 continue
             lacking = {
                 (blocker.run, blocker.subject)
@@ -89,18 +93,26 @@ class Prover:
         for blocker in custody.missing_proofs(
             needs, self.proofs, self.places, not_counting, accept_single=accept_single
         ):
-            why = doubts.get(digest_of[blocker.run, blocker.subject], [])
+            digest = digest_of[blocker.run, blocker.subject]
+            why = doubts.get(digest, [])
             code = REASON_CODES["unreachable"] if why else blocker.code
-            blockers.append(Blocker(blocker.run, blocker.subject, "; ".join([blocker.reason, *why]), code))
+            words = "; ".join([blocker.reason, *why, *useless.get(digest, [])])
+            blockers.append(Blocker(blocker.run, blocker.subject, words, code))
         return blockers
 
-    def _read(self, place: Place, digests: Sequence[str], doubts: dict[str, list[str]]) -> None:
+    def _held(self, place: Place, digests: Sequence[str]) -> list[Copy]:
+        """Return the copies of blobs that a place is said to hold."""
         with self._db.read() as session:
-            copies = [
-                copy
-                for copy in load_copies(session, place.id, digests).values()
-                if copy.trouble != "deleted" and (copy.put_at is not None or copy.verified_at is not None)
-            ]
+            found = load_copies(session, place.id, digests).values()
+            session.expunge_all()
+        return [
+            copy
+            for copy in found
+            if copy.trouble != "deleted" and (copy.put_at is not None or copy.verified_at is not None)
+        ]
+
+    def _read(self, place: Place, digests: Sequence[str], doubts: dict[str, list[str]]) -> None:
+        copies = self._held(place, digests)
         if not copies:
             return
         self._progress.phase(f"reading {place.name}:", len(copies), sum(copy.size_bytes for copy in copies))

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,9 @@ def active_remotes(session: Session) -> list[Remote]:
 
 
 def place_of(remote: Remote) -> Place:
-    """Return a remote as the verdicts see it."""
-    return Place(**{field.name: getattr(remote, field.name) for field in fields(Place)})
+    """Return a remote as the verdicts see it; a folder is on the machine that looks, whatever its name was before."""
+    place = Place(**{field.name: getattr(remote, field.name) for field in fields(Place)})
+    return replace(place, host=socket.gethostname()) if remote.kind == "folder" else place
 
 
 def load_places(session: Session) -> dict[str, Place]:
@@ -85,7 +86,13 @@ class ArtifactFacts:
     host: str
     deployed: bool
     dropped_at: float | None
+    superseded_at: float | None
     blobs: tuple[tuple[str, str, int], ...]
+
+    @property
+    def is_at_origin(self) -> bool:
+        """Whether its file should still lie where it was made: nobody dropped it, and the run wrote nothing over it."""
+        return self.dropped_at is None and self.superseded_at is None
 
     @property
     def label(self) -> str:
@@ -95,11 +102,13 @@ class ArtifactFacts:
 
 _ARTIFACTS = (
     "SELECT a.id, a.run_id, r.name AS run_name, e.name AS experiment, a.role, a.path, a.kind, a.digest, a.size_bytes,"
-    " a.recorded_at, a.dropped_at, r.host, EXISTS (SELECT 1 FROM deployment d WHERE d.artifact_id = a.id"
-    " AND d.until IS NULL) AS deployed FROM artifact a JOIN run r ON r.id = a.run_id"
+    " a.recorded_at, a.dropped_at, a.superseded_at, r.host, EXISTS (SELECT 1 FROM deployment d"
+    " WHERE d.artifact_id = a.id AND d.until IS NULL) AS deployed FROM artifact a JOIN run r ON r.id = a.run_id"
     " JOIN experiment e ON e.id = r.experiment_id"
 )
-CURRENT = "a.superseded_at IS NULL AND a.discarded_reason IS NULL AND r.deleted_at IS NULL"
+DEPLOYED = "a.id IN (SELECT artifact_id FROM deployment WHERE until IS NULL)"
+CURRENT = f"((a.superseded_at IS NULL AND r.deleted_at IS NULL) OR {DEPLOYED}) AND a.discarded_reason IS NULL"
+"""What matters: what a run made and did not replace; and what serves, whatever became of it where it was made."""
 
 
 def load_artifacts(
@@ -117,6 +126,17 @@ def load_artifacts(
     for part in rows_in(session, parts, list(trees)):
         trees[part.artifact_id].append((part.path, part.digest, part.size_bytes))
     return [_artifact(row, trees.get(row.id)) for row in sorted(rows, key=lambda row: (row.recorded_at, row.id))]
+
+
+def superseded_artifacts(session: Session, run_ids: Sequence[str] | None) -> list[ArtifactFacts]:
+    """Return what these runs (None: all) made and replaced or threw away since, but for what ever served."""
+    old = "a.superseded_at IS NOT NULL AND a.id NOT IN (SELECT artifact_id FROM deployment)"
+    sql = f"SELECT a.id FROM artifact a WHERE {old}"
+    if run_ids is None:
+        rows = list(session.connection().execute(text(sql)))
+    else:
+        rows = rows_in(session, f"{sql} AND a.run_id IN :ids", list(run_ids))
+    return load_artifacts(session, ids=[row.id for row in rows])
 
 
 def _artifact(row: Any, files: list[tuple[str, str, int]] | None) -> ArtifactFacts:

@@ -56,6 +56,17 @@ def store_source(store: Store, name: str, digest: str, size_bytes: int) -> Sourc
     return Source(digest, size_bytes, lambda: store.open(blob_key(digest)), f"{name}:{blob_key(digest)}")
 
 
+def nothing_source(digest: str, size_bytes: int, why: HoldfastError) -> Source:
+    """Return a source of bytes that are nowhere to be had; reading from it raises `why`."""
+
+    @contextmanager
+    def opened() -> Iterator[Stream]:
+        raise why
+        yield
+
+    return Source(digest, size_bytes, opened)
+
+
 def artifact_sources(artifact: ArtifactFacts, root: Path) -> list[Source]:
     """Return the blobs of an artifact as they lie where it was made: children first, the manifest of a tree last."""
     path = root / artifact.path

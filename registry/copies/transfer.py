@@ -15,7 +15,7 @@ from sqlalchemy import text
 from registry import clock, custody
 from registry.copies.record import ArtifactFacts, append_events, ensure_copies, load_copies, load_places, rows_in
 from registry.copies.remotes import Connected, connect
-from registry.copies.sources import artifact_sources, is_here, store_source
+from registry.copies.sources import artifact_sources, is_here, nothing_source, store_source
 from registry.copies.verify import check_copies
 from registry.custody import Event
 from registry.database import Database
@@ -99,6 +99,7 @@ class Transfer:
         self._read_back = read_back
         self._mend = mend
         self._copies: dict[str, Copy] = {}
+        self._irreplaceable: set[str] = set()
         self.labels: dict[str, str] = {}
         self.report = CopyReport(connected.place.name)
 
@@ -154,7 +155,7 @@ class Transfer:
                 self.labels[digest] = f"{artifact.path}/{name}" if artifact.kind == "tree" else artifact.path
             sources = artifact_sources(artifact, self._db.root)
             if not self._usable(artifact):
-                sources = elsewhere.sources(artifact, self._progress.meter)
+                sources = elsewhere.sources(artifact, self._progress.meter) or self._only_here(artifact)
                 if not sources:
                     self.report.failures.append((artifact.label, _nowhere(artifact)))
                     continue
@@ -163,9 +164,21 @@ class Transfer:
             (manifests if artifact.kind == "tree" else files)[sources[-1].digest] = sources[-1]
         return files, manifests
 
+    def _only_here(self, artifact: ArtifactFacts) -> list[Source]:
+        """Return sources that nothing can be read from, when the place itself is said to hold all of an artifact: it is
+        read there, and what reads wrong stays where it is, for there is nothing to put in its place."""
+        digests = [digest for _, digest, _ in artifact.blobs]
+        with self._db.read() as session:
+            held = load_copies(session, self._connected.place.id, digests)
+            usable = [copy.digest for copy in held.values() if copy.put_at and copy.trouble not in UNUSABLE]
+        if not usable or set(usable) != set(digests):
+            return []
+        self._irreplaceable.update(digests)
+        return [nothing_source(digest, size, _nowhere(artifact)) for _, digest, size in artifact.blobs]
+
     def _usable(self, artifact: ArtifactFacts) -> bool:
         """Return whether an artifact's own file is to be copied."""
-        if not is_here(artifact, self._db.root):
+        if not artifact.is_at_origin or not is_here(artifact, self._db.root):
             return False
         return not self._mend or frozen_digest(self._db.root / artifact.path) == artifact.digest
 
@@ -184,6 +197,9 @@ class Transfer:
         present = [copy for copy in self._copies.values() if copy.path in found]
         self._absent -= {copy.digest for copy in present}
         for copy, event in self._check(present, "reading what is there", tell=False):
+            if event.result == "mismatch" and copy.digest in self._irreplaceable:
+                self._fail(copy.digest, "mismatch", event.error)
+                continue
             if event.result == "mismatch":
                 quarantine(self._db, self._connected, copy)
             if event.result in ("mismatch", "missing"):

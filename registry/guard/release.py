@@ -102,23 +102,28 @@ class Release:
 
     def judge(self) -> Judgement:
         """Ask every question and return the answers. Raises NotFoundError, UsageError (a wish that means nothing)."""
-        catchup.catch_up(self._db)
         judgement = Judgement(self._machine.name)
-        with self._db.read() as session:
-            runs = self._subject_runs = self._runs(session)
-            artifacts = self._artifacts = load_artifacts(session, run_ids=[run.id for run in runs])
-            everything = self._everything = load_artifacts(session)
-            cursors = {row.run_id: row for row in session.exec(select(JournalCursor))}
-            neighbours = self._neighbours = self._other_runs(session, runs)
-        judgement.runs = [run.id for run in runs]
-        self._question_runs(judgement, runs, neighbours, cursors)
-        inventory = self._sweep(runs, artifacts, everything)
+        runs = self._load(judgement)
+        inventory = self._inventory = self._sweep(runs)
         judgement.blockers += inventory.blockers
         judgement.ignored, judgement.n_files = inventory.ignored, inventory.n_files
-        wanted = self._without_destroyed(judgement, self._with_bystanders(artifacts, everything))
+        wanted = self._without_destroyed(judgement, self._artifacts)
         self._question_artifacts(judgement, runs, wanted)
         self._prove(judgement, wanted)
         return judgement
+
+    def _load(self, judgement: Judgement) -> list[RunRow]:
+        """Read the record to its end and question the runs; returns those that were asked about."""
+        catchup.catch_up(self._db)
+        with self._db.read() as session:
+            runs = self._runs(session)
+            artifacts = load_artifacts(session, run_ids=[run.id for run in runs])
+            self._artifacts = self._with_bystanders(artifacts, load_artifacts(session))
+            cursors = {row.run_id: row for row in session.exec(select(JournalCursor))}
+            self._neighbours = self._other_runs(session, runs)
+        judgement.runs = [run.id for run in runs]
+        self._question_runs(judgement, runs, self._neighbours, cursors)
+        return runs
 
     def _runs(self, session: Session) -> list[RunRow]:
         query = select(RunRow).order_by(col(RunRow.started_at), RunRow.id)
@@ -146,11 +151,15 @@ class Release:
     def _question_runs(
         self, judgement: Judgement, runs: Sequence[RunRow], neighbours: Sequence[RunRow], cursors: dict[str | None, Any]
     ) -> None:
-        """Rule 1: nothing is active, and every journal was read to its end."""
+        """Rule 1: nothing is active, the runs are of this machine, and every journal was read to its end."""
         for run in (*runs, *neighbours):
             if run.status in ("running", "queued"):
                 judgement.block(run.id, f"run {run.name}", f"is still {run.status} on {self._machine.name}", "refused")
         for run in runs:
+            if _host_of(run) not in ("", self._machine.name):
+                words = f"was made on {_host_of(run)}, and this looks at {self._machine.name}"
+                hint = f"registry guard --host {_host_of(run)}, or the guard on that machine"
+                judgement.block(run.id, f"run {run.name}", f"{words}: {hint}", "inventory")
             if run.folder is None or run.source != "journal":
                 continue
             journal = str(self._machine.root / run.folder / JOURNAL_NAME)
@@ -162,11 +171,10 @@ class Release:
 
     # rule 2: what is there is what is recorded
 
-    def _sweep(
-        self, runs: Sequence[RunRow], artifacts: Sequence[ArtifactFacts], everything: Sequence[ArtifactFacts]
-    ) -> Inventory:
+    def _sweep(self, runs: Sequence[RunRow]) -> Inventory:
         root = self._machine.root
-        registered = dict(item for artifact in everything for item in self._files_of(artifact))
+        there = [artifact for artifact in self._artifacts if artifact.is_at_origin]
+        registered = dict(item for artifact in there for item in self._files_of(artifact))
         kept = "kept by the registry's own backup"
         database = self._db.path.name if self._db.is_sqlite else DATABASE_NAME
         names = [SETTINGS_NAME, *(f"{database}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))]
@@ -178,7 +186,7 @@ class Release:
                 left_alone |= {str(root / run.folder / name): kept for name in (JOURNAL_NAME, OUTPUT_NAME)}
         settings = [Ignored(item.pattern, item.reason) for item in self._db.settings.guard.ignore]
         known = Known(registered, [*settings, *self.wish.ignores], left_alone)
-        return sweep(self._machine, self.roots(runs, artifacts), known)
+        return sweep(self._machine, self.roots(runs, self._artifacts), known)
 
     def _given_up(self, session: Session) -> dict[str, str]:
         """Return the paths of what people said need not be kept: discarded artifacts, and all of removed runs."""
@@ -246,6 +254,10 @@ class Release:
                     hint="write sha256: and at least 6 digits of one digest, as `registry where RUN` shows it",
                 )
             judgement.destroyed += [artifact.id for artifact in artifacts if artifact.digest in matching]
+            for artifact in artifacts:
+                if artifact.digest in matching and artifact.deployed:
+                    reason = "is deployed, and what serves is not destroyed: registry rollback first"
+                    judgement.block(artifact.run_id, artifact.path, reason, "refused")
         return [artifact for artifact in artifacts if artifact.id not in judgement.destroyed]
 
     # rule 3: every file is what was recorded, and is elsewhere
@@ -260,7 +272,7 @@ class Release:
                     run.id, f"run {run.name}", "nothing was recorded of what it made: empty is not safe", "nothing"
                 )
         for artifact in artifacts:
-            if artifact.dropped_at is None:
+            if artifact.is_at_origin:
                 self._hash_again(judgement, artifact)
 
     def _hash_again(self, judgement: Judgement, artifact: ArtifactFacts) -> None:
@@ -279,19 +291,24 @@ class Release:
         judgement.n_blobs = len({need.digest for need in needs})
         not_counting = self.prover.not_elsewhere({self._machine.origin(artifact) for artifact in artifacts})
         for place in self.prover.places.values():
-            if place.host == self._machine.name and not custody.outlives_machine(place):
+            if place.host in self._machine.names and not custody.outlives_machine(place):
                 not_counting.setdefault(place.id, f"it is on {self._machine.name} itself")
         judgement.blockers += self.prover.prove(needs, not_counting, accept_single=self.wish.accept_single)
 
     def still_ok(self, judgement: Judgement) -> None:
-        """Look once more, right before the call: at the folders, at the places, at the copies. Raises RefusedError."""
-        again = self._sweep(self._subject_runs, self._artifacts, self._everything)
-        new = [blocker for blocker in again.blockers if blocker not in judgement.blockers]
-        if new:
+        """Look once more, right before the call: at runs, folders, places and copies. Raises RefusedError."""
+        now = Judgement(self._machine.name)
+        again = self._sweep(self._load(now))
+        for path, looks in sorted(again.recorded.items()):
+            if looks != self._inventory.recorded.get(path):
+                now.block(None, path, "was changed", "changed")
+        new = [blocker for blocker in (*now.blockers, *again.blockers) if blocker not in judgement.blockers]
+        if new or now.runs != judgement.runs:
+            what = f"{new[0].subject} {new[0].reason}" if new else "a run"
             raise RefusedError(
-                f"{new[0].subject} {new[0].reason}: it came while the copies were read",
+                f"{what}: it came while the copies were read",
                 hint="run the guard again",
-                reason_code=new[0].code,
+                reason_code=new[0].code if new else custody.REASON_CODES["changed"],
             )
         self.prover.look_again()
 

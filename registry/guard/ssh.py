@@ -31,8 +31,14 @@ class SshMachine(Machine):
             raise NotFoundError(
                 f"{name} has no Python 3.8 to be swept with", hint="run the guard on the machine itself", reason_code=23
             ) from None
-        filesystem = str(self._connection.ask("call", "facts")["filesystem"])
-        self._origin = Origin(name, filesystem, host_domain(name, db.settings))
+        facts = self._connection.ask("call", "facts")
+        self._hostname = str(facts["host"])
+        self._origin = Origin(name, str(facts["filesystem"]), host_domain(name, db.settings))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the machine is called: in the record, and by itself."""
+        return (self.name, self._hostname)
 
     def holds(self, artifact: ArtifactFacts) -> bool:
         """Return whether the artifact was made there and was not dropped since."""

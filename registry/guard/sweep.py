@@ -64,9 +64,11 @@ class Ignored:
 
 @dataclass
 class Inventory:
-    """What a sweep came to: blockers, how many files were ignored for what, how many things were seen."""
+    """What a sweep came to: blockers, how many files were ignored for what, how many things were seen, and of each
+    recorded file what changes when it is written."""
 
     blockers: list[Blocker] = field(default_factory=list)
+    recorded: dict[str, tuple[int, float]] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     n_files: int = 0
 
@@ -90,6 +92,11 @@ class Machine(ABC):
 
     name: str
     root: Path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the machine is called: in the record, and by itself."""
+        return (self.name,)
 
     @abstractmethod
     def list_files(self, root: str, since: float | None, skip: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -175,10 +182,24 @@ def _output_of(arguments: list[str]) -> bytes | None:
 
 
 def git_tracked(output_of: Callable[[list[str]], bytes | None], folder: str) -> set[str]:
-    """Return the absolute paths that `git ls-files` names below a folder; `output_of` runs a command there."""
-    listed = output_of(["git", "-C", folder, "ls-files", "-z"])
-    names = (listed or b"").decode("utf-8", "surrogateescape").split("\0")
-    return {f"{folder}/{name}" for name in names if name}
+    """Return the absolute paths below a folder that git holds as they are, and not here alone.
+
+    Left out is what was changed since its commit, and, in a repository that has remotes, what no remote has yet; all,
+    when git does not say. `output_of` runs a command there.
+    """
+    git = ["git", "-C", folder]
+    asked = [
+        ["ls-tree", "-r", "-z", "--name-only", "HEAD"],
+        ["diff", "--name-only", "--relative", "-z", "HEAD"],
+    ]
+    if output_of([*git, "remote"]):
+        only_here = ["--branches", "HEAD", "--not", "--remotes"]
+        asked.append(["log", *only_here, "--format=", "--name-only", "--relative", "-z"])
+    said = [output_of([*git, *words]) for words in asked]
+    if None in said:
+        return set()
+    held, *left_out = [set((text or b"").decode("utf-8", "surrogateescape").split("\0")) - {""} for text in said]
+    return {f"{folder}/{name}" for name in held.difference(*left_out)}
 
 
 @dataclass(frozen=True)
@@ -236,6 +257,7 @@ class _Judge:
         """Add one thing to the inventory."""
         inventory.n_files += 1
         if path in self._known.registered and file["kind"] == "file":
+            inventory.recorded[path] = (file["size_bytes"], file["changed_at"])
             return
         reason = self._why_ignored(path, file)
         if reason:

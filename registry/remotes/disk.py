@@ -324,6 +324,7 @@ class Disk:
                 text = file.read(65536)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        self._refuse_other_places_inside()
         try:
             marker = json.loads(text)
             if isinstance(marker, dict) and isinstance(marker.get("id"), str):
@@ -331,6 +332,25 @@ class Disk:
         except ValueError:
             pass
         raise OSError(errno.EUCLEAN, "its marker cannot be read", self.path(MARKER_NAME))
+
+    def _refuse_other_places_inside(self) -> None:
+        """Raise OSError when the copies are not in this place: a symlink, or another mount, stands in their way.
+
+        The marker speaks for the root alone; copies that lie elsewhere would be counted twice, and lost at once.
+        """
+        for folder in ("blobs", "blobs/sha256"):
+            path = self.path(folder)
+            found = [path] if os.path.islink(path) else []
+            if os.path.isdir(path):
+                with os.scandir(path) as entries:
+                    found += [entry.path for entry in entries if entry.is_symlink()]
+            if found:
+                raise OSError(errno.ELOOP, "a symlink leads out of the place", found[0])
+        inside = os.path.realpath(self.path("blobs"))
+        for line in _read_text("/proc/self/mountinfo").splitlines():
+            mounted = line.split(" ")[4].replace("\\040", " ")
+            if mounted == inside or mounted.startswith(inside + "/"):
+                raise OSError(errno.EXDEV, "another file system is mounted in the place", mounted)
 
     def stamp(self, marker: dict[str, Any]) -> None:
         """Write the marker of a new place. Raises FileExistsError when there is one."""

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from registry.leases import has_writer
 from registry.remotes.disk import MARKER_NAME, DiskReads, read_cold
 
 MOST_FILES = 1_000_000
@@ -76,10 +77,26 @@ def _describe(entry: os.DirEntry[str], path: str, since: float | None) -> dict[s
 
 
 def digest_files(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield what each file holds, as `read_cold` says it, with `key` (its path)."""
+    """Yield what each file holds, as `read_cold` says it, with `key` (its path); one that somebody has open for writing
+    before or after it was read is `unreadable`."""
     reads = DiskReads()
     try:
         for path in paths:
-            yield dict(read_cold(path, "asked", reads, lambda n_bytes: None), key=path)
+            written = _is_being_written(path)
+            found = read_cold(path, "asked", reads, lambda n_bytes: None)
+            if written or _is_being_written(path):
+                found = {"found": "unreadable", "error": "open for writing in another process"}
+            yield dict(found, key=path)
     finally:
         reads.close()
+
+
+def _is_being_written(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return has_writer(descriptor)
+    finally:
+        os.close(descriptor)

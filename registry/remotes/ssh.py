@@ -36,7 +36,7 @@ _OPTIONS = (
     "-T", "-oBatchMode=yes", "-oConnectTimeout=15", "-oConnectionAttempts=2",
     "-oServerAliveInterval=15", "-oServerAliveCountMax=4", "-oClearAllForwardings=yes",
 )  # fmt: skip
-_MODULES = ("registry.remotes.disk", "registry.remotes.inventory", "registry.remotes.helper")
+_MODULES = ("registry.leases", "registry.remotes.disk", "registry.remotes.inventory", "registry.remotes.helper")
 _BOOTSTRAP = "import sys,json;exec(json.loads(sys.stdin.buffer.readline()))"
 _PROGRAM = """
 import sys, types
@@ -117,8 +117,8 @@ class Connection:
 
     def _greet(self) -> None:
         nonce = uuid.uuid4().hex
-        texts = [(name, resources.files("registry.remotes").joinpath(f"{name.rpartition('.')[2]}.py").read_text())
-                 for name in _MODULES]  # fmt: skip
+        texts = [(name, resources.files(package).joinpath(f"{module}.py").read_text())
+                 for name in _MODULES for package, _, module in [name.rpartition(".")]]  # fmt: skip
         try:
             for line in (json.dumps(_PROGRAM), json.dumps(texts), nonce):
                 self._write(line.encode() + b"\n")

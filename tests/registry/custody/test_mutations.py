@@ -2,7 +2,9 @@
 same danger goes through. A guard that could be removed without a test noticing would be here as a failure.
 """
 
+import hashlib
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -15,12 +17,14 @@ import pytest
 from registry import clock, custody, events
 from registry.copies import drop, proof
 from registry.copies.pins import write_pin
-from registry.copies.remotes import add_remote
+from registry.copies.remotes import add_remote, set_trust
 from registry.guard import permit, release, sweep
 from registry.remotes.folder import FolderStore
+from registry.tables import Deployment
 
+from .conftest import blob_path
 from .test_rule import BLOB, DAY, HERE, OTHER, PLACE, T0, TTL, put, read
-from .world import World
+from .world import World, small_world
 
 
 def functions(namespace: dict[str, Any]) -> Iterator[tuple[str, FunctionType]]:
@@ -122,6 +126,32 @@ def test_each_way_to_fail_together_is_needed(guard: str, place: custody.Place) -
         assert not custody.why_not_elsewhere(place, HERE)
 
 
+FAR = replace(PLACE, id="place-2", domain="far", host="trainer-2", filesystem="fs-9")
+NEAR = replace(FAR, id="place-3", domain="near", filesystem="fs-8")
+WAYS = [
+    ("if a.id == b.id:", FAR, replace(NEAR, id="place-2", host="trainer-3")),
+    ("if a.filesystem and a.filesystem == b.filesystem:", FAR, replace(NEAR, filesystem="fs-9", host="trainer-3")),
+    ("if a.host and a.host == b.host and not (outlives_machine(a) and outlives_machine(b)):", FAR, NEAR),
+]
+
+
+@pytest.mark.parametrize(("guard", "one", "other"), WAYS, ids=[case[0] for case in WAYS])
+def test_each_way_that_two_places_fail_together_is_needed(guard: str, one: custody.Place, other: custody.Place) -> None:
+    one, other = replace(one, labelled=False), replace(other, labelled=False)
+    assert custody.why_together(one, other)
+    with without(custody, guard, "if False:"):
+        assert not custody.why_together(one, other)
+
+
+@pytest.mark.parametrize("guard", ["place.labelled and", 'and place.klass in ("durable", "offline")'])
+def test_what_outlives_a_machine_has_a_label_and_a_class(guard: str) -> None:
+    place = replace(SAME_DISK, filesystem="fs-2", labelled=guard.startswith("and"), klass="ephemeral"
+                    if guard.startswith("and") else "durable")  # fmt: skip
+    assert "same machine" in custody.why_not_elsewhere(place, HERE)
+    with without(custody, guard, ""):
+        assert not custody.why_not_elsewhere(place, HERE)
+
+
 # --- may it go: one danger for each question of the guard
 
 
@@ -220,6 +250,78 @@ def one_copy_of_two(world: World) -> bool:
     return world.release("one")
 
 
+def dropped_and_written_anew(world: World) -> bool:
+    """A file was dropped once it was safe; later another one, which nobody recorded, took its name."""
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    drop.drop_origins(world.db, world.artifacts("one"))
+    world.file_of("one").write_bytes(b"newer weights")
+    return world.release("one")
+
+
+def made_elsewhere(world: World) -> bool:
+    """The files of a run of another machine are mirrored here and safe; what else lies there, nobody looked at."""
+    world.train("one", b"weights", host="gpu")
+    world.copy("one", "a")
+    return world.release("one")
+
+
+def journal_torn(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    with open(world.file_of("one").with_name("journal.jsonl"), "ab") as journal:
+        journal.write(b'{"t":"artifact","at":1,"role":"best","path":"be')
+    return world.release("one")
+
+
+def link_leads_out(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    (world.folder / "scratch").mkdir()
+    (world.folder / "scratch" / "best.pt").write_bytes(b"x")
+    world.file_of("one").with_name("checkpoints").symlink_to(world.folder / "scratch")
+    return world.release("one")
+
+
+def dead_place(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    set_trust(world.db, "a", "dead")
+    return world.release("one")
+
+
+def two_places_that_fail_together(world: World) -> bool:
+    (world.machine / "registry.toml").write_text("[policy]\nnum_copies = 2\n")
+    world.db.__dict__.pop("settings", None)
+    add_remote(world.db, "a2", str(world.folder / "a2"), domain="a", klass="durable")
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    world.copy("one", "a2")
+    return world.release("one")
+
+
+def changed_at_the_last_moment(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    return world.release("one", between=lambda: world.file_of("one").write_bytes(b"WEIGHTS"))
+
+
+def began_at_the_last_moment(world: World) -> bool:
+    world.train("one", b"weights")
+    world.copy("one", "a")
+    again = events.Resume(at=world.now, run="one", host={"name": sweep.socket.gethostname()})
+    return world.release("one", between=lambda: world.say("one", again))
+
+
+def destroys_what_serves(world: World) -> bool:
+    world.train("one", b"weights")
+    (found,) = world.artifacts("one")
+    with world.db.write() as session:
+        artifact = {"run_id": "one", "artifact_id": found.id, "digest": found.digest}
+        session.add(Deployment(target="production", since=world.now, by="t", **artifact))
+    return world.release("one", destroy=tuple(world.blobs), reason="an old one")
+
+
 READING = "            if doubt:\n"
 LAST_LOOK = "if identity != connected.place.id or moved:"
 GUARDS: list[tuple[Callable[[World], bool], ModuleType, str, str]] = [
@@ -233,11 +335,24 @@ GUARDS: list[tuple[Callable[[World], bool], ModuleType, str, str]] = [
     (folder_missing, sweep, "if not files and root.must_exist:", "if False:"),
     (nothing_made, release, "if not recorded and not judgement.destroyed:", "if False:"),
     (file_changed, release, "elif content.digest != digest:", "elif False:"),
-    (file_gone, release, "if artifact.dropped_at is None:", "if False:"),
+    (file_gone, release, "            if artifact.is_at_origin:\n", "            if False:\n"),
+    (dropped_and_written_anew, release, "for artifact in self._artifacts if artifact.is_at_origin]",
+     "for artifact in self._artifacts]"),
+    (made_elsewhere, release, 'if _host_of(run) not in ("", self._machine.name):', "if False:"),
+    (journal_torn, release, "elif cursor is None or cursor.offset != n_bytes:", "elif False:"),
+    (link_leads_out, sweep, "inside = any(", "inside = bool("),
+    (dead_place, proof, 'if place.trust == "dead"}', "if False}"),
+    (two_places_that_fail_together, custody, "n_found = len({groups[proof.place_id] for proof in counted})",
+     "n_found = len(counted)"),
+    (changed_at_the_last_moment, release, "if looks != self._inventory.recorded.get(path):", "if False:"),
+    (began_at_the_last_moment, release, "for blocker in (*now.blockers, *again.blockers)",
+     "for blocker in again.blockers"),
+    (destroys_what_serves, release, "if artifact.digest in matching and artifact.deployed:", "if False:"),
     (copy_on_the_machine, custody, "if place.filesystem and place.filesystem == origin.filesystem:", "if False:"),
     (rotten_at_the_last_moment, proof, LAST_LOOK, "if False:"),
-    (written_at_the_last_moment, release, "        if new:\n", "        if False:\n"),
-    (bystander_without_a_copy, release, "return [*artifacts, *others]", "return list(artifacts)"),
+    (written_at_the_last_moment, release, "if new or now.runs != judgement.runs:", "if False:"),
+    (bystander_without_a_copy, release, "wanted = self._without_destroyed(judgement, self._artifacts)",
+     "wanted = [artifact for artifact in self._artifacts if artifact.run_id in judgement.runs]"),
 ]  # fmt: skip
 
 
@@ -249,12 +364,8 @@ def test_each_question_of_the_guard_is_needed(
 ) -> None:
     for folder, mutated in (("with", False), ("without", True)):
         (tmp_path / folder).mkdir()
-        world = World(tmp_path / folder)
-        try:
-            with without(module, guard, instead) if mutated else nullcontext():
-                assert danger(world) is mutated
-        finally:
-            world.close()
+        with small_world(tmp_path / folder) as world, without(module, guard, instead) if mutated else nullcontext():
+            assert danger(world) is mutated
 
 
 @pytest.mark.parametrize("deed", ["release", "drop"])
@@ -262,16 +373,15 @@ def test_a_rotten_copy_is_stopped_by_its_reading_and_again_by_the_last_look(tmp_
     no_last_look = (LAST_LOOK, "if False:")
     for folder, changes in (("with", no_last_look), ("without", (*no_last_look, READING, "            if False:\n"))):
         (tmp_path / folder).mkdir()
-        world = World(tmp_path / folder)
-        world.train("one", b"weights")
-        world.copy("one", "a")
-        world.copy("one", "b")
-        for place in ("a", "b") if deed == "release" else ("b",):
-            world.flip(place, next(iter(world.blobs)))
-        with without(proof, *changes):
-            went = world.release("one") if deed == "release" else world.drop("one", "a")
-        assert went is (folder == "without")
-        world.close()
+        with small_world(tmp_path / folder) as world:
+            world.train("one", b"weights")
+            world.copy("one", "a")
+            world.copy("one", "b")
+            for place in ("a", "b") if deed == "release" else ("b",):
+                world.flip(place, next(iter(world.blobs)))
+            with without(proof, *changes):
+                went = world.release("one") if deed == "release" else world.drop("one", "a")
+            assert went is (folder == "without")
 
 
 NOT_GIVEN, NOT_USED = "    if expires_at <= now:\n", "    if clock.now() >= expires_at:\n"
@@ -289,21 +399,20 @@ NOT_GIVEN, NOT_USED = "    if expires_at <= now:\n", "    if clock.now() >= expi
 def test_a_proof_that_grew_old_is_stopped_when_the_permit_is_given_and_when_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str, changes: tuple[str, ...]
 ) -> None:
-    world = World(tmp_path)
-    world.train("one", b"weights")
-    world.copy("one", "a")
-    if late == "before it is used":
-        real = release.Release.still_ok
-        monkeypatch.setattr(release.Release, "still_ok", lambda *words: (real(*words), world.tick(3600.0)))
+    with small_world(tmp_path) as world:
+        world.train("one", b"weights")
+        world.copy("one", "a")
+        if late == "before it is used":
+            real = release.Release.still_ok
+            monkeypatch.setattr(release.Release, "still_ok", lambda *words: (real(*words), world.tick(3600.0)))
 
-    def attempt() -> bool:
-        return world.release("one", between=lambda: world.tick(0.0 if late == "before it is used" else 3600.0))
+        def attempt() -> bool:
+            return world.release("one", between=lambda: world.tick(0.0 if late == "before it is used" else 3600.0))
 
-    with without(permit, *changes):
-        assert not attempt()
-    with without(permit, NOT_GIVEN, "    if False:\n", NOT_USED, "    if False:\n"):
-        assert attempt()
-    world.close()
+        with without(permit, *changes):
+            assert not attempt()
+        with without(permit, NOT_GIVEN, "    if False:\n", NOT_USED, "    if False:\n"):
+            assert attempt()
 
 
 # --- may it be dropped
@@ -325,11 +434,36 @@ def claimed(world: World) -> bool:
     return world.drop("one", "a")
 
 
+def part_of_a_backup(world: World) -> bool:
+    world.copy("one", "b")
+    manifest = f"{next(iter(world.blobs))} 7 runs.db\n".encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    blob_path(world.folder / "a", digest).parent.mkdir(parents=True, exist_ok=True)
+    blob_path(world.folder / "a", digest).write_bytes(manifest)
+    (world.folder / "a" / "backups").mkdir()
+    said = {"registry": "ours", "digest": digest, "at": world.now, "files": 1, "size_bytes": 7}
+    (world.folder / "a" / "backups" / f"{digest}.json").write_text(json.dumps(said))
+    return world.drop("one", "a")
+
+
+def only_where_it_was_made(world: World) -> bool:
+    world.lose("a", next(iter(world.blobs)))
+    return world.drop_here("one")
+
+
+def changed_where_it_was_made(world: World) -> bool:
+    world.file_of("one").write_bytes(b"newer weights")
+    return world.drop_here("one")
+
+
 DROPS: list[tuple[Callable[[World], bool], ModuleType, str, str]] = [
     (last_copy, drop, 'not_counting = {remote.id: "it is to be dropped there"}', "not_counting = {}"),
-    (pinned, drop, "if held:", "if False:"),
-    (claimed, drop, "            if named:\n", "            if False:\n"),
-]
+    (pinned, drop, "held = pinned_by_others(", "held = {} and pinned_by_others("),
+    (claimed, drop, "held = claimed_by_others(", "held = {} and claimed_by_others("),
+    (part_of_a_backup, drop, "backups = needed_by_backups(", "backups = {} and needed_by_backups("),
+    (only_where_it_was_made, drop, "needs = _strictest(prover.needs_of(holders), digests)", "needs = []"),
+    (changed_where_it_was_made, drop, "    if changed:\n", "    if False:\n"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -340,9 +474,8 @@ def test_each_question_of_a_drop_is_needed(
 ) -> None:
     for folder, mutated in (("with", False), ("without", True)):
         (tmp_path / folder).mkdir()
-        world = World(tmp_path / folder)
-        world.train("one", b"weights")
-        world.copy("one", "a")
-        with without(module, guard, instead) if mutated else nullcontext():
-            assert danger(world) is mutated
-        world.close()
+        with small_world(tmp_path / folder) as world:
+            world.train("one", b"weights")
+            world.copy("one", "a")
+            with without(module, guard, instead) if mutated else nullcontext():
+                assert danger(world) is mutated

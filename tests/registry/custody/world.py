@@ -65,8 +65,8 @@ class World:
 
     # what people do
 
-    def train(self, name: str, content: bytes, *, register: bool = True) -> None:
-        """A run writes a file; with `register` it says so."""
+    def train(self, name: str, content: bytes, *, register: bool = True, host: str = "") -> None:
+        """A run of this machine, or of `host`, writes a file; with `register` it says so."""
         self.tick()
         folder = self.machine / "runs" / f"{name}-{name}"
         folder.mkdir(parents=True)
@@ -76,7 +76,11 @@ class World:
         self.blobs[digest] = content
         said: list[events.Event] = [
             events.Start(
-                at=self.now, run=name, name=name, cwd=str(self.machine), host={"name": sweep.socket.gethostname()}
+                at=self.now,
+                run=name,
+                name=name,
+                cwd=str(self.machine),
+                host={"name": host or sweep.socket.gethostname()},
             )
         ]
         if register:
@@ -121,16 +125,26 @@ class World:
         except HoldfastError:
             return False
 
+    def drop_here(self, name: str) -> bool:
+        """Drop a run's files where they were made; returns whether any went."""
+        self.tick()
+        try:
+            return bool(drop_module.drop_origins(self.db, self.artifacts(name)).dropped)
+        except HoldfastError:
+            return False
+
     def release(
         self,
         *names: str,
         roots: tuple[str, ...] = (),
+        destroy: tuple[str, ...] = (),
+        reason: str = "",
         between: Callable[[], object] = lambda: None,
     ) -> bool:
         """Try to give the machine back; returns whether the command was called. `between` comes after the judgement."""
         self.tick()
         called = self.folder / "called"
-        wish = release.Wish(names or None, roots=roots)
+        wish = release.Wish(names or None, roots=roots, destroy=destroy, reason=reason)
         try:
             with release.Release(self.db, sweep.ThisMachine(self.db), wish) as attempt:
                 judgement = attempt.judge()
