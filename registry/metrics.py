@@ -1,6 +1,7 @@
 """What a metric's name says when nobody defined it: its goal. Pure; used wherever "best" is asked for."""
 
 import re
+from functools import lru_cache
 
 _MIN = {
     "loss", "nll", "error", "err", "perplexity", "ppl", "mse", "rmse", "mae", "mape", "wer", "cer", "ter", "fid", "kl",
@@ -35,6 +36,7 @@ _NEITHER = {
 }
 
 
+@lru_cache(maxsize=4096)
 def infer_goal(name: str) -> str | None:
     """Return `min`, `max`, or None when the name does not tell (a learning rate has no best).
 

@@ -85,6 +85,18 @@ def charted(run: "RunSummary") -> str | None:
     return next(iter(curves), primary.name if primary is not None else next(iter(run.metrics), None))
 
 
+def in_order_of_sight(run: "RunSummary") -> list[str]:
+    """Return a run's metrics: the one it is drawn by, other curves, what was measured once or twice, the machine's."""
+    first, metrics = charted(run), run.metrics
+    return sorted(metrics, key=lambda name: (name != first, is_machine(name), not is_curve(metrics[name])))
+
+
+def common_metrics(rows: "Iterable[RunSummary]") -> tuple[str, ...]:
+    """Return the metrics of some runs, those that most of them have first, the machine's last."""
+    n_runs = Counter(name for row in rows for name in row.metrics)
+    return tuple(sorted(n_runs, key=lambda name: (is_machine(name), -n_runs[name], name)))
+
+
 def is_held_out(metric: str) -> bool:
     """Return whether a metric's name says that it was measured on data the training did not see."""
     return any(word in metric.lower() for word in ("val", "eval", "test", "dev"))

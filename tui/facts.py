@@ -34,13 +34,13 @@ class Group:
 
 @dataclass(frozen=True)
 class RunsIndex:
-    """The runs that match, in order, without their rows; `metrics` are the names there are, most used first."""
+    """The runs that match, in order, and of the loaded rows what they have in common."""
 
     query: RunsQuery
     ids: tuple[str, ...] = ()
     n_total: int = 0
     metrics: tuple[str, ...] = ()
-    params: tuple[str, ...] = ()
+    """The metrics of the loaded rows, the most common first."""
     n_experiments: int = 0
     primary: str | None = None
     """The metric by which most of the runs are judged."""
@@ -51,6 +51,14 @@ class RunsIndex:
     rows: "dict[str, RunSummary]" = field(default_factory=dict)
     """The rows of the first page, or of all where there are groups."""
     groups: "tuple[Group, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """Everything runs can be sorted by and shown with: metrics and parameters, the most used first."""
+
+    metrics: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,25 @@ The store behind it (sqlmodel and all) is imported on the first question, after 
 """
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry import clock, places
 from registry.errors import HoldfastError, NotFoundError, RefusedError, UsageError
-from tui.arranging import charted, common_primary, common_trend, differing, grouped, is_machine, log_lines, over_epochs
+from tui.arranging import (
+    charted,
+    common_metrics,
+    common_primary,
+    common_trend,
+    differing,
+    grouped,
+    is_machine,
+    log_lines,
+    over_epochs,
+)
 from tui.charts import Curve
+from tui.columns import SORTS
 from tui.facts import (
     Compared,
     Custody,
@@ -20,6 +30,7 @@ from tui.facts import (
     Live,
     LiveRun,
     LogTail,
+    Names,
     Opened,
     Preview,
     RemoteState,
@@ -33,14 +44,11 @@ from tui.theme import run_tones
 from tui.widgets.chart import Figure
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
-
     from registry.alert import Alert
     from registry.database import Database
     from registry.queries import RunDetail, RunSummary
 
 PAGE_ROWS = 100
-NAMES_HOLD_S = 10.0
 N_SPARK = 12
 MAX_CUSTODY = 1000
 MAX_GROUPED = 2000
@@ -58,8 +66,6 @@ class Store:
         self._db: Database | None = None
         self._inode: int | None = None
         self._sketches = Sketches()
-        self._known_names: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-        self._names_until = 0.0
         self.free_bytes: dict[str, int | None] = {}
         """How much room a remote had when it was last looked at in this session."""
 
@@ -107,7 +113,6 @@ class Store:
     def close(self) -> None:
         """Give the connections back and forget what was read."""
         self._sketches.clear()
-        self._known_names = None
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -163,8 +168,8 @@ class Store:
         with self.db.read() as session:
             wanted = queries.RunFilter(expression=query.filter)
             ids = queries.run_ids(session, wanted, sort_by=query.sort_by, descending=query.descending)
-            names, params = self._names(session)
-            goal = queries.metric_goal(session, query.sort_by) if query.sort_by in names else None
+            is_metric = query.sort_by not in SORTS and not query.sort_by.startswith(("params.", "last:"))
+            goal = queries.metric_goal(session, query.sort_by) if is_metric else None
             if query.group and len(ids) > MAX_GROUPED:
                 raise UsageError(
                     f"{len(ids):,} runs are too many to group", hint=f"filter them first (/), down to {MAX_GROUPED:,}"
@@ -173,19 +178,17 @@ class Store:
             page = queries.list_runs(session, self.db.settings, first, metrics=metrics)
         rows = {row.id: row for row in page.rows}
         return RunsIndex(
-            query, tuple(ids), page.n_total, names, params, len({row.experiment for row in page.rows}),
+            query, tuple(ids), page.n_total, common_metrics(page.rows), len({row.experiment for row in page.rows}),
             common_primary(page.rows), common_trend(page.rows), goal, rows, grouped(rows, ids, query.group),
         )  # fmt: skip
 
-    def _names(self, session: "Session") -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the metrics (the machine's last) and the parameters there are; read anew after NAMES_HOLD_S."""
+    def names(self) -> Names:
+        """Return every metric (the machine's last) and every parameter there is."""
         from registry import queries
 
-        if self._known_names is None or time.monotonic() > self._names_until:
-            names = sorted((found.name for found in queries.metric_names(session)), key=is_machine)
-            self._known_names = tuple(names), tuple(found.name for found in queries.param_names(session))
-            self._names_until = time.monotonic() + NAMES_HOLD_S
-        return self._known_names
+        with self.db.read() as session:
+            metrics = sorted((found.name for found in queries.metric_names(session)), key=is_machine)
+            return Names(tuple(metrics), tuple(found.name for found in queries.param_names(session)))
 
     def rows(self, ids: Sequence[str], metrics: Sequence[str] | None = None) -> "dict[str, RunSummary]":
         """Return the rows of these runs by id; a run that is gone has none."""

@@ -12,6 +12,8 @@ from tui.snapshots import Store
 
 POLL_S = 0.4
 STATUS_AFTER_CHANGE_S = 1.0
+STATUS_SHARE = 0.05
+"""At most this share of the time goes into deriving the alerts, however large the registry and busy the runs."""
 STATUS_AT_LEAST_EVERY_S = 15.0
 """Some alerts come with time alone: a heartbeat that stops, a verification that grows old."""
 
@@ -25,6 +27,7 @@ class Watcher:
         self._version: int | None = None
         self._opened = False
         self._status_due_at = 0.0
+        self._status_not_before = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set, then give the store back."""
@@ -42,10 +45,17 @@ class Watcher:
             if version != self._version:
                 self._version = version
                 self._post(RegistryChanged(version))
-                self._status_due_at = min(self._status_due_at, time.monotonic() + STATUS_AFTER_CHANGE_S)
+                soon = max(time.monotonic() + STATUS_AFTER_CHANGE_S, self._status_not_before)
+                self._status_due_at = min(self._status_due_at, soon)
             if time.monotonic() >= self._status_due_at:
-                self._post(StatusLoaded(self._store.status()))
-                self._status_due_at = time.monotonic() + STATUS_AT_LEAST_EVERY_S
+                self._look_at_status()
         except Exception as error:
             self._version, self._status_due_at = None, 0.0
             self._post(RegistryLost(explained(error)))
+
+    def _look_at_status(self) -> None:
+        began = time.monotonic()
+        self._post(StatusLoaded(self._store.status()))
+        ended = time.monotonic()
+        self._status_due_at = ended + STATUS_AT_LEAST_EVERY_S
+        self._status_not_before = ended + min((ended - began) / STATUS_SHARE, STATUS_AT_LEAST_EVERY_S)

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from registry import clock
 from registry.errors import HoldfastError
 from tui.actions import bindings
-from tui.arranging import charted, is_curve, is_machine
+from tui.arranging import in_order_of_sight, is_machine
 from tui.facts import LogTail
 from tui.screens.base import RegistryScreen
 from tui.snapshots import Store
@@ -203,12 +203,10 @@ class RunScreen(RegistryScreen):
     # --- metrics
 
     def _offer_metrics(self) -> None:
-        """Offer the run's metrics, curves before what was measured but once or twice, the one it is drawn by first."""
+        """Offer the run's metrics; the machine's own when asked for, or when there is nothing else."""
         assert self.detail is not None
-        metrics = self.detail.summary.metrics
-        first = charted(self.detail.summary)
-        names = [name for name in metrics if self.with_system or not is_machine(name)] or list(metrics)
-        self.grid.offer(sorted(names, key=lambda name: (name != first, not is_curve(metrics[name]), is_machine(name))))
+        names = in_order_of_sight(self.detail.summary)
+        self.grid.offer([name for name in names if self.with_system or not is_machine(name)] or names)
         self._note_page()
 
     def _note_page(self) -> None:

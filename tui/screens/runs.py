@@ -1,5 +1,6 @@
 """Runs: the table a person lives in, with a preview of the chosen run beside or below it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,8 @@ from registry import clock
 from registry.errors import HoldfastError, NotFoundError, UsageError
 from tui import columns
 from tui.actions import bindings
-from tui.facts import Preview, RunsIndex, RunsQuery
+from tui.arranging import in_order_of_sight
+from tui.facts import Names, Preview, RunsIndex, RunsQuery
 from tui.headlines import about_run
 from tui.screens.base import RegistryScreen
 from tui.snapshots import PAGE_ROWS, Store
@@ -35,6 +37,8 @@ PREVIEW_DELAY_S = 0.08
 """The preview waits this long for the cursor to stand still."""
 FILTER_DELAY_S = 0.12
 """The list follows the filter once the typing pauses this long."""
+NAMES_HOLD_S = 10.0
+"""Metrics and parameters that are new are offered at the latest after this long."""
 MAX_CURVES = 8
 """There are eight colours that can be told apart."""
 MIN_WIDTH_BESIDE, MIN_HEIGHT_BELOW = 112, 32
@@ -51,6 +55,9 @@ class RunsScreen(RegistryScreen):
         super().__init__()
         self.wanted = RunsQuery()
         self.index = RunsIndex(self.wanted)
+        self.names = Names()
+        self._names_due_at = 0.0
+        self._previewed: Preview | None = None
         self.complaint = ""
         self.keys: list[str] = []
         self.folded: set[str] = set()
@@ -114,6 +121,13 @@ class RunsScreen(RegistryScreen):
         self._arrange()
         self._ask_preview()
         self._ask_sparks(list(index.rows))
+        if time.monotonic() >= self._names_due_at:
+            self._names_due_at = time.monotonic() + NAMES_HOLD_S
+            self.ask("names", Store.names)
+
+    def take_names(self, names: Names) -> None:
+        """Know what runs can be sorted by and shown with."""
+        self.names = names
 
     def _ask_sparks(self, ids: Sequence[str]) -> None:
         metrics = [key.removeprefix("spark:") for key in self.keys if key.startswith("spark:")]
@@ -195,6 +209,7 @@ class RunsScreen(RegistryScreen):
 
     def take_preview(self, preview: Preview | None) -> None:
         """Show the chosen run."""
+        self._previewed = preview
         status = self.dashboard.status
         about = about_run(status.alerts, preview.summary) if preview is not None and status is not None else ()
         self.preview.show(preview, self.dashboard.baseline, about)
@@ -362,10 +377,9 @@ class RunsScreen(RegistryScreen):
 
     def action_metric(self, by: int) -> None:
         """Show the metric after or before this one in the preview."""
-        names = self.index.metrics
-        if names:
-            at = names.index(self.metric) if self.metric in names else -1 if by > 0 else 0
-            self.metric = names[(at + by) % len(names)]
+        names = in_order_of_sight(self._previewed.summary) if self._previewed is not None else []
+        if self._previewed is not None and self._previewed.metric in names:
+            self.metric = names[(names.index(self._previewed.metric) + by) % len(names)]
             self._ask_preview()
 
     def action_promote(self) -> None:
@@ -389,10 +403,10 @@ class RunsScreen(RegistryScreen):
         plain = [Choice(key, word) for key, word in columns.SORTS.items()]
         metrics = [
             choice
-            for name in self.index.metrics
+            for name in self.names.metrics
             for choice in (Choice(name, clean(name), "best"), Choice(f"last:{name}", clean(name), "last"))
         ]
-        return [*plain, *metrics, *(Choice(f"params.{name}", clean(name), "parameter") for name in self.index.params)]
+        return [*plain, *metrics, *(Choice(f"params.{name}", clean(name), "parameter") for name in self.names.params)]
 
     def _sort_chosen(self, sort_by: str | None) -> None:
         if sort_by is not None:
@@ -403,10 +417,10 @@ class RunsScreen(RegistryScreen):
         from tui.screens.dialogs import Choice, ColumnsDialog
 
         choices = [Choice(key, found.title) for key, found in columns.PLAIN.items()]
-        for name in self.index.metrics:
+        for name in self.names.metrics:
             choices += [Choice(f"metric:{name}", clean(name), "best"), Choice(f"last:{name}", clean(name), "last")]
             choices.append(Choice(f"spark:{name}", clean(name), "trend"))
-        choices += [Choice(f"param:{name}", clean(name), "parameter") for name in self.index.params]
+        choices += [Choice(f"param:{name}", clean(name), "parameter") for name in self.names.params]
         self.app.push_screen(ColumnsDialog(choices, self.keys), self._columns_chosen)
 
     def _columns_chosen(self, keys: list[str] | None) -> None:
