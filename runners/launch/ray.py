@@ -3,6 +3,7 @@
 When a worker dies Ray begins the command once more; the first attempt stays in the record as a run that was killed.
 """
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from registry.wrapper import Declared, Outcome
 from runners.launch import worker
 
 RETRIES = 1
+CONNECT_TIMEOUT_S = 10.0
 
 
 def launch(
@@ -56,6 +58,8 @@ def cluster(place: str) -> Iterator[None]:
     except ImportError:
         raise HoldfastError("ray is not installed", hint="pip install 'holdfast[ray]'") from None
     where = place.partition(":")[2].removeprefix("//")
+    if where:
+        _require_answer(where)
     joined = place if place.startswith("ray://") else where
     options: dict[str, Any] = {"address": joined} if where else {"include_dashboard": False}
     try:
@@ -66,6 +70,17 @@ def cluster(place: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(where: str) -> None:
+    """Raise UnreachableError when nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, _, port = where.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--on ray:{where}", hint="write ray://HOST:10001, or ray:HOST:6379 on a node of the cluster")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise UnreachableError(f"no Ray cluster at {where}: {error.strerror or error}") from None
 
 
 def check_resources(needs: dict[str, float]) -> None:
