@@ -31,7 +31,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     validate.add_argument("run", help="a run's id, the beginning of one, or its name")
-    validate.add_argument("--test", action="append", choices=TESTS, metavar="NAME", help="this one; may be repeated")
+    validate.add_argument(
+        "--test", action="append", choices=TESTS, metavar="NAME", help="this one; may be repeated; default all"
+    )
     validate.add_argument(
         "--preset",
         choices=("own", "smoke", "cpu"),
@@ -50,13 +52,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from runners.ternary_vae.checks import TESTS
     from runners.ternary_vae.validate import validate
 
     if options.seeds < 2:
         raise UsageError(f"--seeds {options.seeds}: a spread needs at least 2")
-    tests = tuple(dict.fromkeys(options.test or TESTS))
-    outcome = validate(options.run, tests, preset=options.preset, n_seeds=options.seeds, db=options.db)
+    outcome = validate(
+        options.run,
+        list(dict.fromkeys(options.test or ())),
+        preset=options.preset,
+        n_seeds=options.seeds,
+        db=options.db,
+    )
     judged = outcome.verdicts
     if options.json:
         print(json.dumps({"run": outcome.run_id, "metrics": outcome.metrics, "gates": judged}))

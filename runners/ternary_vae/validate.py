@@ -37,25 +37,28 @@ class Outcome:
 
 
 def validate(
-    reference: str, tests: Sequence[str] = TESTS, *, preset: str = "smoke", n_seeds: int = 3, db: str | None = None
+    reference: str, asked: Sequence[str] = (), *, preset: str = "smoke", n_seeds: int = 3, db: str | None = None
 ) -> Outcome:
-    """Make some tests of a run and record them as a child run.
+    """Make the tests asked for, or all that the run's recipe allows, and record them as a child run.
 
     `preset` sizes the models trained anew. Raises NotFoundError for no such run or no weights, UsageError for a run of
     another family and for tests that its recipe cannot be trained anew for, CheckFailedError for changed weights.
     """
     folder = find_folder(reference, db)
     settings, subject, digest, step = read_subject(folder)
-    wanted = [name for name in tests if name in ANEW]
-    if wanted and settings.recipe != "calibrated":
+    possible = [name for name in TESTS if settings.recipe == "calibrated" or name not in ANEW]
+    if refused := [name for name in asked if name not in possible]:
         raise UsageError(
-            f"{', '.join(wanted)}: only the calibrated recipe is trained anew", hint="choose other tests with --test"
+            f"{', '.join(refused)}: recipe {settings.recipe} is not trained anew",
+            hint=f"possible: {', '.join(possible)}",
         )
+    tests = list(asked or possible)
+    wanted = [name for name in tests if name in ANEW]
     with registry.init(
         experiment="ternary_vae",
         name=f"validate-{folder.name.rpartition('-')[0]}",
         parent=folder.name.rpartition("-")[2],
-        params={"family": "ternary_vae", "variant": "validate", "tests": list(tests), "preset": preset},
+        params={"family": "ternary_vae", "variant": "validate", "tests": tests, "preset": preset},
         gates=SUITE,
         db=db,
     ) as run:
