@@ -65,7 +65,7 @@ class Pages:
         return self._bank(candidates, valid, rows - self._page_first[rows])
 
     def sampled_bank(self, rows: Tensor, n: int, generator: torch.Generator) -> Bank:
-        """Return at most `n` candidates of each window's page, none twice, the target first and no inputs among them."""
+        """Return at most `n` candidates of each window's page, none twice: the target first, no inputs among them."""
         if self.longest(rows) <= n:
             return self.bank(rows)
         first, end = self._page_first[rows][:, None], self._page_end[rows][:, None]

@@ -158,13 +158,14 @@ def split_by_document(store: SequenceStore, seed: int = 0) -> Split:
     parts[store.is_ood] = -1
     leaked = _occurs_in_training(store, parts)
     chosen = [rows[(parts[rows] == index) & ~leaked[rows]] for index in range(3)]
+    n_leaked = int(((parts[rows] > 0) & leaked[rows]).sum())
     for name, part in zip(SPLITS, chosen, strict=True):
         if not len(part):
+            left_out = f", and {n_leaked} left out whose targets stand in training" if n_leaked else ""
             raise CheckFailedError(
-                f"{store.name}: no {name} window among {len(rows)}", hint="give more or longer documents"
+                f"{store.name}: no {name} window among {len(rows)}{left_out}", hint="give more or longer documents"
             )
-    held_out = (parts[rows] > 0) & leaked[rows]
-    return Split(*chosen, ood=rows[store.is_ood[rows]], n_leaked=int(held_out.sum()))
+    return Split(*chosen, ood=rows[store.is_ood[rows]], n_leaked=n_leaked)
 
 
 def _deal(documents: NDArray[np.int64], seed: int) -> dict[int, int]:

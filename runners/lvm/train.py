@@ -134,7 +134,10 @@ def _least_alike_first(pages: Pages, rows: Tensor) -> NDArray[np.int64]:
 
 @torch.no_grad()
 def quick_scores(model: LatentVectorModel, pages: Pages, rows: Tensor) -> dict[str, float]:
-    """Return cosine, margin (the target against the six around it), R@5 and MRR of at most 1,000 windows."""
+    """Return cosine, margin (the target against the six around it), R@5 and MRR of at most 1,000 windows.
+
+    No margin where no page is long enough for it.
+    """
     rows = rows[:: max(1, -(-len(rows) // QUICK_WINDOWS))]
     context = pages.context(rows)
     prediction = model(context)
@@ -143,11 +146,11 @@ def quick_scores(model: LatentVectorModel, pages: Pages, rows: Tensor) -> dict[s
         bank = pages.bank(part)
         ranks.append(fivecat.rank_of_target(model.score(given, answer, bank), bank)[0])
     rank = torch.cat(ranks)
-    offsets = fivecat.offset_cosines(pages, rows, prediction)
-    means = {offset: float(column.nanmean()) for offset, column in offsets.items()}
+    means = {offset: float(near.nanmean()) for offset, near in fivecat.offset_cosines(pages, rows, prediction).items()}
+    margin = means[0] - max(mean for offset, mean in means.items() if offset)
     return {
         "cosine": float(torch.cosine_similarity(prediction, pages.at(rows), dim=-1).mean()),
-        "margin": means[0] - max(mean for offset, mean in means.items() if offset),
+        **({} if np.isnan(margin) else {"margin": margin}),
         "r5": float((rank <= 5).float().mean()),
         "mrr": float((1 / rank).nanmean()),
     }
