@@ -48,8 +48,9 @@ def open_cursors(session: Session, candidate: Candidate, found: dict[str, Found]
     else:
         known = {cursor.path: cursor for cursor in cursors_of(session, candidate.key)}
     paths = [cursor_path(candidate, source) for source in candidate.sources]
-    elsewhere = select(LogCursor).where(col(LogCursor.path).in_(paths), LogCursor.candidate != candidate.key)
-    for cursor in session.exec(elsewhere).all():
+    unknown = [path for path in paths if path not in known]
+    elsewhere = select(LogCursor).where(col(LogCursor.path).in_(unknown), LogCursor.candidate != candidate.key)
+    for cursor in session.exec(elsewhere).all() if unknown else ():
         _take_over(session, candidate, cursor)
         known[cursor.path] = cursor
     return [known.get(path) or LogCursor(path=path, candidate=candidate.key, size_bytes=-1) for path in paths]

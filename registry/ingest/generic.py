@@ -13,6 +13,7 @@ from registry.ingest.records import Line, Record, State, Total, Values
 from registry.ingest.templates import Lesson
 
 MAX_CHARS = 8192
+MAX_LONE_CHARS = 200
 MAX_REST_CHARS = 16
 CERTAIN_FIELDS = 4
 NAME = "generic"
@@ -134,7 +135,7 @@ def _fields(text: str, found: list[Counter]) -> list[numbers.Field]:
         filler = " " if start < counter.start else ";"
         text = f"{text[:start]}{filler * (counter.end - start)}{text[counter.end :]}"
     fields = numbers.signed_fields(text)
-    if found or not fields:
+    if found or (not fields and len(text) <= MAX_LONE_CHARS and gate.is_strong(text)):
         rest = text
         for field in fields:
             rest = f"{rest[: field.start]}{';' * (field.number[1] - field.start)}{rest[field.number[1] :]}"

@@ -6,12 +6,24 @@ from array import array
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sqlalchemy import func
+from sqlalchemy import Connection, bindparam, text
 from sqlmodel import Session, col, select
 
 from registry.tables import LogCursor, MetricPoint, MetricSeries, PointOrigin
 
 BLOCK_POINTS = 4096
+_IDS_PER_QUERY = 500
+_LAST = text(
+    "SELECT o.series_id, o.seq, o.cursor_id, o.n_points, o.offsets FROM point_origin o WHERE o.series_id IN :ids "
+    "AND o.seq = (SELECT max(p.seq) FROM point_origin p WHERE p.series_id = o.series_id)"
+).bindparams(bindparam("ids", expanding=True))
+_INSERT = text(
+    "INSERT INTO point_origin (series_id, seq, cursor_id, n_points, offsets) "
+    "VALUES (:series_id, :seq, :cursor_id, :n_points, :offsets)"
+)
+_UPDATE = text(
+    "UPDATE point_origin SET n_points = :n_points, offsets = :offsets WHERE series_id = :series_id AND seq = :seq"
+)
 
 
 def pack(offsets: list[int]) -> bytes:
@@ -46,47 +58,63 @@ class Stretch:
     offsets: list[int]
 
 
+@dataclass
+class _Block:
+    """One row: `n_points` points of a series from `seq` on. `is_new`: it is not in the table yet."""
+
+    series_id: int
+    seq: int
+    cursor_id: int
+    n_points: int
+    offsets: bytes
+    is_new: bool = False
+
+    def goes_on(self, stretch: Stretch) -> bool:
+        """Return whether a stretch carries on where this block ends, and there is room."""
+        follows = self.cursor_id == stretch.cursor_id and self.seq + self.n_points == stretch.seq
+        return follows and self.n_points < BLOCK_POINTS
+
+    def row(self) -> dict[str, int | bytes]:
+        """Return the block as the statements take it."""
+        return {
+            "series_id": self.series_id, "seq": self.seq, "cursor_id": self.cursor_id, "n_points": self.n_points,
+            "offsets": self.offsets,
+        }  # fmt: skip
+
+
 def append(session: Session, stretches: list[Stretch]) -> None:
     """Record where new points stand; a series' last block is filled before another is begun."""
-    last = _last_blocks(session, {stretch.series_id for stretch in stretches})
+    connection = session.connection()
+    last = _last_blocks(connection, [stretch.series_id for stretch in stretches])
+    changed: list[_Block] = []
     for stretch in stretches:
         seq, offsets, block = stretch.seq, stretch.offsets, last.get(stretch.series_id)
-        if block is not None and _goes_on(block, stretch):
+        if block is not None and block.goes_on(stretch):
             room = BLOCK_POINTS - block.n_points
             block.offsets = pack(unpack(block.offsets) + offsets[:room])
             block.n_points += len(offsets[:room])
-            session.add(block)
+            changed.append(block)
             seq, offsets = seq + room, offsets[room:]
         for start in range(0, len(offsets), BLOCK_POINTS):
             part = offsets[start : start + BLOCK_POINTS]
-            block = PointOrigin(
-                series_id=stretch.series_id,
-                seq=seq + start,
-                cursor_id=stretch.cursor_id,
-                n_points=len(part),
-                offsets=pack(part),
-            )
-            session.add(block)
+            block = _Block(stretch.series_id, seq + start, stretch.cursor_id, len(part), pack(part), is_new=True)
+            changed.append(block)
             last[stretch.series_id] = block
+    new = {id(block): block.row() for block in changed if block.is_new}
+    grown = {id(block): block.row() for block in changed if not block.is_new}
+    if new:
+        connection.execute(_INSERT, list(new.values()))
+    if grown:
+        connection.execute(_UPDATE, list(grown.values()))
 
 
-def _goes_on(block: PointOrigin, stretch: Stretch) -> bool:
-    follows = block.cursor_id == stretch.cursor_id and block.seq + block.n_points == stretch.seq
-    return follows and block.n_points < BLOCK_POINTS
-
-
-def _last_blocks(session: Session, series_ids: set[int]) -> dict[int, PointOrigin]:
+def _last_blocks(connection: Connection, series_ids: list[int]) -> dict[int, _Block]:
     """Return the last block of each series that has one."""
-    newest = (
-        select(PointOrigin.series_id, func.max(PointOrigin.seq).label("seq"))
-        .where(col(PointOrigin.series_id).in_(series_ids))
-        .group_by(col(PointOrigin.series_id))
-        .subquery()
-    )
-    query = select(PointOrigin).join(
-        newest, (col(PointOrigin.series_id) == newest.c.series_id) & (col(PointOrigin.seq) == newest.c.seq)
-    )
-    return {block.series_id: block for block in session.exec(query)}
+    found: dict[int, _Block] = {}
+    for start in range(0, len(series_ids), _IDS_PER_QUERY):
+        rows = connection.execute(_LAST, {"ids": series_ids[start : start + _IDS_PER_QUERY]})
+        found.update((row[0], _Block(*row)) for row in rows)
+    return found
 
 
 def locate(session: Session, run_id: str, name: str, step: int) -> list[tuple[str, int]]:

@@ -35,6 +35,13 @@ _FAILED = re.compile(
     r"\bNCCL error\b|\breturn code[ :=]+[1-9]",
     re.IGNORECASE,
 )
+_STEMS = (
+    "traceback", "complet", "finish", "done", "success", "succeeded", "total training time", "training time", "stopped",
+    "exit", "code", "signal", "sig", "interrupt", "kill", "terminat", "time limit", "cancelled", "preemption",
+    "fault", "core dumped", "out of memory", "failed", "childfailed", "srun: error", "bus error", "abort", "crashed",
+    "nccl error", "return",
+)  # fmt: skip
+"""A line that says how a program ended holds one of these."""
 _TRACEBACK = "Traceback (most recent call last)"
 _TRAINING = re.compile(
     r"\btrain|\bepoch|torch|tensorflow|\bjax\b|deepspeed|accelerate|paddle|\bcuda|nccl|keras", re.IGNORECASE
@@ -48,6 +55,9 @@ def verdict(state: State, text: str, offset: int) -> Ended | None:
     After a traceback's first line the next line that names an exception is its evidence.
     """
     text = text[:MAX_CHARS]
+    lower = text.lower()
+    if not any(map(lower.__contains__, _STEMS)) and not state.get("traceback"):
+        return None
     if _TRACEBACK in text:
         state["traceback"] = 1
         return Ended(offset, "failed", _TRACEBACK)
