@@ -35,7 +35,7 @@ FAMILY = Family(
         "iterative": Variant(
             "the denoiser run again on its own answer until it parses or stands still, trained with REINFORCE",
             {"model": "iterative", **_DENOISER_SIZE},
-            presets=_DENOISER_PRESETS,
+            presets=_DENOISER_PRESETS | {"cpu": _DENOISER_PRESETS["cpu"] | {"steps": 300}},
         ),
     },
     presets={

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runners.json_repair import lexer
-from runners.json_repair.align import DELETE, FIRST_CLOSER, INSERTIONS, KEEP, closer_class
+from runners.json_repair.align import DELETE, FIRST_CLOSER, INSERTION_OF, INSERTIONS, KEEP, closer_class
 from runners.json_repair.grammar import (
     NULL,
     START,
@@ -31,13 +31,20 @@ CERTAIN = float(np.log(0.9))
 """Likeliest tags are taken without a search when each of them has at least this log probability."""
 
 
+Beam = dict[str, tuple[float, tuple]]
+"""States of the automaton, each with the log probability of the best way there and that way, newest step first."""
+
+
 @dataclass(frozen=True)
 class Path:
-    """A way through a text: an edit and the symbols put before each token, and its log probability in all."""
+    """A way through a text: an edit and the symbols put before each token, and how sure the model is of it.
+
+    `confidence` is the probability of the least sure of its tags: a product over all of them would fall with length.
+    """
 
     edits: tuple[int, ...]
     insertions: tuple[str, ...]
-    log_probability: float
+    confidence: float
     searched: bool
 
 
@@ -68,13 +75,13 @@ def _greedy(tokens: list[Token], edits: np.ndarray, insertions: np.ndarray) -> P
         chosen.append(symbols)
     if inserted[-1] != closer_class(state):
         return None
-    total = float(edits[:-1].max(1).sum() + insertions.max(1).sum())
-    return Path((*kept[:-1], KEEP), (*chosen, completion(state)), total, searched=False)
+    least = min(float(insertions.max(1).min()), float(edits[:-1].max(1).min(initial=0.0)))
+    return Path((*kept[:-1], KEEP), (*chosen, completion(state)), _probability(least), searched=False)
 
 
 def _search(tokens: list[Token], edits: np.ndarray, insertions: np.ndarray, width: int) -> Path:
     """Return the likeliest path of a beam search over states of the automaton."""
-    beam: dict[str, tuple[float, tuple]] = {START: (0.0, ())}
+    beam: Beam = {START: (0.0, ())}
     edit_rows, none_costs = edits.tolist(), insertions[:, 0].tolist()
     usable = insertions[:, :FIRST_CLOSER]
     likely = np.argsort(-usable[:, 1:], axis=1)[:, :N_INSERTIONS] + 1
@@ -84,25 +91,23 @@ def _search(tokens: list[Token], edits: np.ndarray, insertions: np.ndarray, widt
         options += [(INSERTIONS[i], float(row[i])) for i in likely[place].tolist() if row[i] > MIN_LOG_PROBABILITY]
         beam = _advance(beam, symbol_of(token.kind), edit_rows[place], options, width)
     ends = insertions[-1].tolist()
-    state, (score, trail) = max(beam.items(), key=lambda item: item[1][0] + ends[closer_class(item[0])])
-    score += ends[closer_class(state)]
-    kept, inserted = [KEEP], [completion(state)]
-    while trail:
+    state, (_, trail) = max(beam.items(), key=lambda item: item[1][0] + ends[closer_class(item[0])])
+    kept, inserted, least = [KEEP], [completion(state)], ends[closer_class(state)]
+    for place in range(len(tokens) - 2, -1, -1):
         trail, edit, symbols = trail
         kept.append(edit)
         inserted.append(symbols)
-    return Path(tuple(kept[::-1]), tuple(inserted[::-1]), float(score), searched=True)
+        least = min(least, edit_rows[place][edit], float(insertions[place, INSERTION_OF[symbols]]))
+    return Path(tuple(kept[::-1]), tuple(inserted[::-1]), _probability(least), searched=True)
 
 
-def _advance(
-    beam: dict[str, tuple[float, tuple]],
-    symbol: str,
-    edit_costs: list[float],
-    options: list[tuple[str, float]],
-    width: int,
-) -> dict[str, tuple[float, tuple]]:
+def _probability(log_probability: float) -> float:
+    return min(1.0, float(np.exp(log_probability)))
+
+
+def _advance(beam: Beam, symbol: str, edit_costs: list[float], options: list[tuple[str, float]], width: int) -> Beam:
     """Return the states after one token, the best `width` of them, each with its best way there."""
-    reached: dict[str, tuple[float, tuple]] = {}
+    reached: Beam = {}
     for state, (score, trail) in beam.items():
         for symbols, cost in options:
             inside = walk(state, symbols) if symbols else state

@@ -177,7 +177,7 @@ class DenoiserRepairer:
             for row, place in enumerate(open_places):
                 text = vocabulary.decode(following[row].tolist())
                 is_stuck = same[row] and not parses(text)
-                answers[place] = (text, float(best[row].sum().exp()), -n if is_stuck else n)
+                answers[place] = (text, float(best[row].min().exp()), -n if is_stuck else n)
                 if not is_stuck and not parses(text):
                     still_open.append(place)
             open_places = still_open

@@ -21,7 +21,7 @@ UNSURE_BELOW = 0.5
 
 @dataclass(frozen=True)
 class Repair:
-    """A repaired text, the model's probability that this is the document meant (0 to 1), and where it comes from."""
+    """A repaired text, how sure the model is of its least sure decision (0 to 1), and where it comes from."""
 
     text: str
     confidence: float | None
@@ -85,7 +85,7 @@ class TagRepairer:
         tokens = [lex(text) for text in texts]
         paths = [decode(one, *tags, width=self.width) for one, tags in zip(tokens, self.tag(tokens), strict=True)]
         return [
-            Repair(render(one, path), min(1.0, float(np.exp(path.log_probability))) if self.are_probabilities else None)
+            Repair(render(one, path), path.confidence if self.are_probabilities else None)
             for one, path in zip(tokens, paths, strict=True)
         ]
 

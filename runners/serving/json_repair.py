@@ -26,7 +26,7 @@ class RepairRequest(BaseModel):
 
 
 class Repaired(BaseModel):
-    """The repaired text, the model's probability that it is the document meant, and where the text comes from."""
+    """The repaired text, how sure the model is of its least sure decision (0 to 1), and where the text comes from."""
 
     text: str
     confidence: float
