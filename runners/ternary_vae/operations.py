@@ -3,6 +3,7 @@
 The split is by operation and disjoint by construction; its digest says which operations a model was trained on.
 """
 
+import functools
 import hashlib
 import math
 from dataclasses import dataclass
@@ -78,8 +79,13 @@ def make_task(seed: int, holdout: str = "random", targets: str = "own") -> Task:
 def batch_ids(split: Split, seed: int, batch_size: int, step: int) -> Tensor:
     """Return the operation ids of one step: each epoch is a shuffle that depends on the seed and its number alone."""
     epoch, place = divmod(step - 1, math.ceil(len(split.train) / batch_size))
-    order = torch.randperm(len(split.train), generator=torch_stream(seed, 1, epoch))
-    return split.train[order[place * batch_size : (place + 1) * batch_size]]
+    return split.train[_epoch_order(seed, epoch, len(split.train))[place * batch_size : (place + 1) * batch_size]]
+
+
+@functools.lru_cache(maxsize=256)
+def _epoch_order(seed: int, epoch: int, n: int) -> Tensor:
+    """Return the shuffle of one epoch; kept, because every step of the epoch asks for it."""
+    return torch.randperm(n, generator=torch_stream(seed, 1, epoch))
 
 
 def all_operations() -> Tensor:
