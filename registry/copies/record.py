@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def ensure_copies(session: Session, remote_id: str, blobs: Iterable[tuple[str, i
             insert(Copy),
             [
                 {
-                    **asdict(Standing()),
+                    **vars(Standing()),
                     "digest": digest,
                     "size_bytes": wanted[digest],
                     "remote_id": remote_id,
@@ -225,7 +225,7 @@ def append_events(session: Session, place: Place, happened: Sequence[tuple[int, 
     if not happened:
         return {}
     host = socket.gethostname()
-    rows = [{"copy_id": copy_id, "host": host, **asdict(event)} for copy_id, event in happened]
+    rows = [{"copy_id": copy_id, "host": host, **vars(event)} for copy_id, event in happened]
     session.connection().execute(insert(CopyEvent), rows)
     copies = {
         row.id: row for row in rows_in(session, "SELECT * FROM copy WHERE id IN :ids", sorted({i for i, _ in happened}))
@@ -235,7 +235,7 @@ def append_events(session: Session, place: Place, happened: Sequence[tuple[int, 
         row = copies[copy_id]
         blob = Blob(row.digest, row.size_bytes, place.id, place.medium)
         standings[copy_id] = custody.fold([event], blob, standings[copy_id])
-    session.connection().execute(_SET_STANDING, [{"id": i, **asdict(s)} for i, s in standings.items()])
+    session.connection().execute(_SET_STANDING, [{"id": i, **vars(s)} for i, s in standings.items()])
     session.expire_all()
     return standings
 

@@ -24,7 +24,7 @@ from registry.hashing import freeze
 from registry.remotes.base import Meter, Put, Source
 from registry.tables import Copy
 
-BATCH_FILES = 256
+BATCH_FILES = 384  # each is an open file until its batch is on the disk, and 1,024 may be open
 BATCH_BYTES = 64 << 20
 
 
