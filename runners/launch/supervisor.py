@@ -1,7 +1,8 @@
 """What runs on the other machine: its own Python 3.8 or newer, the standard library, nothing installed.
 
-The daemon outlives the connection: it runs the command, beats in the journal, and keeps the exit code in a place whose
-room was taken beforehand, so that a full disk cannot swallow it. Every other verb only looks, or appends once.
+The daemon outlives the connection: it runs the command, beats in the journal, and keeps the exit code in a place where
+room was taken beforehand, so that a full disk cannot swallow it; room for the journal's last lines is kept too. Every
+other verb only looks, or appends once.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ KEEPALIVE_S = 5.0
 POLL_S = 0.1
 BLOCK_BYTES = 1 << 20
 RESERVED_BYTES = 4096
+BALLAST_BYTES = 1 << 20
 SETTLE_S = 0.3
 
 
@@ -35,6 +37,7 @@ class Place:
         self.state = os.path.join(self.root, ".holdfast", name)
         self.exit = os.path.join(self.state, "exit.json")
         self.lock = os.path.join(self.state, "lock")
+        self.ballast = os.path.join(self.state, "ballast")
         self.spec = os.path.join(self.state, "spec.json")
 
 
@@ -66,9 +69,10 @@ def start(place, payload):
         return tell({"started": False})
     open(os.path.join(place.root, "runs.db"), "a").close()
     append(place.journal, spec["lines"].encode())
-    with open(place.exit + ".reserved", "wb") as file:
-        file.write(b" " * RESERVED_BYTES)
-        os.fsync(file.fileno())
+    for path, size in ((place.exit + ".reserved", RESERVED_BYTES), (place.ballast, BALLAST_BYTES)):
+        with open(path, "wb") as file:
+            file.write(b" " * size)
+            os.fsync(file.fileno())
     with open(place.spec + ".new", "w") as file:
         json.dump(spec, file)
     os.rename(place.spec + ".new", place.spec)
@@ -254,6 +258,8 @@ def digest(path):
 
 def finish(place, payload):
     """Append the last lines to the journal, once: those of the first time it was asked."""
+    if os.path.exists(place.ballast):
+        os.unlink(place.ballast)
     last = os.path.join(place.state, "last-lines")
     if not os.path.exists(last):
         append(last + ".new", payload)

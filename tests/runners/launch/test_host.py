@@ -196,6 +196,44 @@ def test_a_misnamed_folder_keeps_the_host(cli, there, own_folder):
     assert said.returncode == 3 and "checkpoint/model.bin" in said.stderr
 
 
+FILLS = """
+import os, registry
+with registry.init() as run:
+    run.log({"loss": 0.5}, step=1)
+try:
+    with open("filler", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65_536))
+except OSError:
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def small_disk(there):
+    """The host's root on a disk of four megabytes."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(there)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    yield there
+    subprocess.run(["umount", "--lazy", str(there)], check=True)
+
+
+def test_a_disk_that_the_command_fills_swallows_neither_its_end_nor_the_refusal(cli, small_disk, own_folder):
+    settings = Path("registry.toml")
+    settings.write_text(settings.read_text() + f'release = "touch {own_folder}/released"\n')
+    end(start("--artifact", "best=missing.bin", script=FILLS), 3)
+    run = the_run(cli)
+    assert run["status"] == "failed" and run["exit_code"] == 3 and "exit code 3" in run["evidence"]
+    assert run["metrics"]["loss"]["count"] == 1 and not Path("released").exists()
+    assert any("missing.bin: nothing there" in note["text"] for note in run["notes"])
+    (journal,) = Path("runs").glob("*/journal.jsonl")
+    assert journal.read_bytes() == (small_disk / journal).read_bytes()
+    assert next(small_disk.glob("work/*/filler")).stat().st_size > 1_000_000, "the host keeps what it has"
+
+
 def test_the_host_is_released_when_all_is_safe_elsewhere(cli, there, own_folder, other_disk):  # noqa: F811
     settings = Path("registry.toml")
     settings.write_text(settings.read_text() + f'release = "touch {own_folder}/released"\n')
