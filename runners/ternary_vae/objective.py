@@ -226,7 +226,3 @@ def _repulsion(z: Tensor) -> Tensor:
     closeness = torch.exp(-torch.cdist(z, z).square() / 0.25)
     n = len(z)
     return (closeness.sum() - closeness.diagonal().sum()) / (n * (n - 1))
-
-
-N_UNIFORM_NATS = math.log(N_OPERATIONS)
-"""Nats needed to name one operation, 9.887: a lower total KL means lossy samples."""

@@ -112,7 +112,7 @@ def train_many(settings: Settings, run: Run, control: Control, machine: Machine)
             criteria = bests.look(step)
             loop.log({"criterion/mean": statistics.fmean(criteria), "criterion/min": min(criteria)}, basis="sampled")
             loop.show(f"criterion {min(criteria):.3f} to {max(criteria):.3f}")
-    if loop.interrupted:
+    if loop.interrupted or None in bests.values:
         return
 
     metrics = {}

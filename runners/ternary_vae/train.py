@@ -124,7 +124,7 @@ def train(settings: Settings, run: Run, control: Control) -> None:
             loop.log({key: value for key, value in look.items() if key.startswith("coverage")}, basis="sampled")
             loop.offer(evaluation.criterion(look))
             loop.show(f"coverage efficiency {loop.best_value:.3f}" if (loop.best_value or -1) > 0 else "")
-    if loop.interrupted:
+    if loop.interrupted or loop.best_step is None:
         return
 
     moved = max(

@@ -28,18 +28,16 @@ N_STEPS = 8
 
 
 class StopAt(Stop):
-    """A SIGTERM after so many steps."""
+    """A SIGTERM, or another reason to stop, after so many steps."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, word: str = "SIGTERM") -> None:
         super().__init__()
-        self.looks_left = step
+        self.looks_left, self.word = step, word
 
     @property
     def reason(self) -> str:
         self.looks_left -= 1
-        if self.looks_left <= 0:
-            self.signal_name = "SIGTERM"
-        return self.signal_name
+        return self.word if self.looks_left <= 0 else ""
 
 
 def _settings(*more: str) -> Settings:
@@ -84,6 +82,14 @@ def test_stopped_and_resumed_all_models_are_the_same_bytes() -> None:
         train(settings, resumed, Control(stop=StopAt(N_STEPS - 4), resume=load_state(run.folder)))
     name = "checkpoints/last.safetensors"
     assert digest(run.folder / name) == digest(straight / name)
+
+
+@pytest.mark.parametrize("n_models", [1, 2])
+def test_time_that_ends_before_the_first_look_leaves_a_checkpoint_and_no_judgement(n_models: int) -> None:
+    with registry.init(name="short") as run:
+        train(_settings(f"n_models={n_models}"), run, Control(stop=StopAt(2, "maximum time")))
+    assert load_state(run.folder)["step"] == 2
+    assert not of_kind(run.folder, events.Evaluation) and not list(Path("runs").glob("short-calibrated*"))
 
 
 def test_a_model_that_is_not_finite_is_named_and_stays_where_it_was() -> None:
