@@ -120,8 +120,8 @@ def open_bank(checkpoint: Checkpoint, named: Path | None) -> SequenceStore | Non
 class Responder:
     """A model, the sentences it can answer with, and the encoder for what it is asked.
 
-    Without a bank nothing is found, without an encoder only vectors can be asked. Raises CheckFailedError when model,
-    bank and encoder do not belong together.
+    Out-of-domain rows of the bank are no answers. Without a bank nothing is found, without an encoder only vectors can
+    be asked. Raises CheckFailedError when model, bank and encoder do not belong together.
     """
 
     def __init__(self, checkpoint: Checkpoint, bank: SequenceStore | None, encode: TextEncoder | None) -> None:
@@ -132,8 +132,10 @@ class Responder:
         if encode is not None:
             _refuse_other_encoder(checkpoint, "the sentence encoder", encode.encoder, encode.dimensions)
         self._encode = encode
-        self._texts = bank.texts if bank else ()
-        self._vectors = torch.from_numpy(bank.vectors.astype(np.float32)) if bank else torch.zeros(0, self.dimensions)
+        self._rows = np.flatnonzero(~bank.is_ood) if bank else np.zeros(0, dtype=np.int64)
+        self._texts = [bank.texts[row] for row in self._rows] if bank and bank.texts else []
+        vectors = bank.vectors[self._rows].astype(np.float32) if bank else np.zeros((0, self.dimensions), np.float32)
+        self._vectors = torch.from_numpy(vectors)
 
     @property
     def answers_texts(self) -> bool:
@@ -207,7 +209,8 @@ class Responder:
         )
         order = self._model.score(context, prediction, shortlist)[0].argsort(descending=True)[: question.n]
         return [
-            Found(row, self._texts[row] if self._texts else "", float(cosines[row])) for row in rows[order].tolist()
+            Found(int(self._rows[row]), self._texts[row] if self._texts else "", float(cosines[row]))
+            for row in rows[order].tolist()
         ]
 
 
