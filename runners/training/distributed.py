@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from registry import ranks
+from registry.errors import UsageError
 
 
 def world_size() -> int:
@@ -32,9 +33,16 @@ def local_rank() -> int:
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes; does nothing when alone or met already."""
-    if world_size() > 1 and not dist.is_initialized():
+    """Meet the other processes; does nothing when alone or met already. Raises UsageError when they cannot be met."""
+    if world_size() == 1 or dist.is_initialized():
+        return
+    try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"process {ranks.rank()} of {world_size()} cannot meet the others: {str(error).splitlines()[0]}",
+            hint="start them with torchrun, or unset RANK and WORLD_SIZE",
+        ) from None
 
 
 def leave() -> None:

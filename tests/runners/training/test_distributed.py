@@ -12,6 +12,7 @@ import torch
 
 import registry
 from registry import events
+from registry.errors import UsageError
 from runners.training import distributed
 from runners.training.checkpoints import load_state, load_weights
 from runners.training.loop import Control
@@ -87,6 +88,14 @@ def test_every_row_is_somebodys_and_all_have_as_many(n: int, world: int, monkeyp
         shares.append(distributed.own_rows(n).tolist())
     assert {row for share in shares for row in share} == set(range(n))
     assert len({len(share) for share in shares}) == 1 and len(shares[0]) == -(-n // world)
+
+
+def test_a_rank_without_its_launcher_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(UsageError, match="process 0 of 2 cannot meet the others") as caught:
+        distributed.join(torch.device("cpu"))
+    assert "\n" not in str(caught.value) and "torchrun" in str(caught.value)
 
 
 @pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "4"}, {"RANK": "0", "WORLD_SIZE": "many"}])
