@@ -31,16 +31,20 @@ _STRONG = frozenset({
 })  # fmt: skip
 
 
+_STRONG_PAIRS = frozenset({
+    ("learning", "rate"), ("grad", "norm"), ("gradient", "norm"), ("win", "rate"), ("episode", "length"),
+    ("epoch", "time"),
+})  # fmt: skip
+
+
 @lru_cache(maxsize=65536)
 def is_strong(name: str) -> bool:
     """Return whether a name is one that training programs use: `val_loss`, `R@5`, `LanguageCrossEntropy`."""
     tokens = [token.lower() for token in _TOKEN.findall(name[:200])]
     if any(token in _STRONG for token in tokens) or _RECALL_AT.search(name):
         return True
-    both = set(pairwise(tokens))
-    return bool(
-        both & {("learning", "rate"), ("grad", "norm"), ("gradient", "norm"), ("win", "rate"), ("episode", "length")}
-    ) or ("f1" in name.lower() or "r2" in name.lower().split("_"))
+    both = _STRONG_PAIRS & set(pairwise(tokens))
+    return bool(both) or "f1" in name.lower() or "r2" in name.lower().split("_")
 
 
 def admit(state: State, shape: str, values: Values, *, sure: bool = False) -> list[Values]:

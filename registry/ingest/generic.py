@@ -7,7 +7,7 @@ import re
 
 from registry.ingest import gate, numbers
 from registry.ingest.counters import Counter, counters, running_step, trailing_counter
-from registry.ingest.naming import MODE_LINE, named, tidy
+from registry.ingest.naming import MODE_LINE, MODE_WORD, named, tidy
 from registry.ingest.objects import NEVER
 from registry.ingest.records import Line, Record, State, Total, Values
 from registry.ingest.templates import Lesson
@@ -22,6 +22,8 @@ _HEADER_REST = re.compile(
     re.IGNORECASE,
 )
 _COLUMNS = re.compile(r"\s{0,20}(\d{1,18})(?:\s{1,20}|\s?[,;]\s?)([-+.\w]{1,40})\s{0,20}")
+_BARS = str.maketrans(dict.fromkeys("│┃║┆┊¦•·»→⇒", "|"))
+_ASIDE = re.compile(r"\([^()]{0,80}\)")
 _PREPOSITION = re.compile(r"\s(?:at|after|for|in|of|on|@)\s{1,3}$")
 _WITHIN = frozenset({"batch", "batches", "leading", "trailing"})
 _GLOBAL = frozenset({"global_step", "num_updates", "nupdates", "total_timesteps", "num_timesteps"})
@@ -30,6 +32,8 @@ _GLOBAL = frozenset({"global_step", "num_updates", "nupdates", "total_timesteps"
 def read(state: State, line: Line) -> list[Record] | None:
     """`name: value` lists on a line that counts, or after a header line that does; None for any other line."""
     text = line.text if len(line.text) <= MAX_CHARS else line.text[:MAX_CHARS]
+    if not text.isascii():
+        text = text.translate(_BARS)
     if columns := _COLUMNS.fullmatch(text):
         return _two_columns(state, line, columns)
     found = counters(text)
@@ -115,7 +119,8 @@ def _nothing_else(text: str, fields: list[numbers.Field], *, strictly: bool) -> 
         kept.append(text[position : field.start])
         position = max(position, field.number[1])
     rest = text[field.start + len(field.name) : field.number[0]] if len(fields) == 1 else ""
-    left = re.sub(r"[\W_]+", "", "".join(kept) + text[position:])
+    words = MODE_WORD.sub("", _ASIDE.sub("", "".join(kept) + text[position:]))
+    left = re.sub(r"[\W_]+", "", words)
     return len(left) <= MAX_REST_CHARS and len(rest) <= 48
 
 
@@ -134,7 +139,8 @@ def _fields(text: str, found: list[Counter]) -> list[numbers.Field]:
         start = _before_preposition(text, counter.start)
         filler = " " if start < counter.start else ";"
         text = f"{text[:start]}{filler * (counter.end - start)}{text[counter.end :]}"
-    fields = numbers.signed_fields(text)
+    lists = [field for field in numbers.list_fields(text) if gate.is_strong(field.name)] if "[" in text else []
+    fields = lists or numbers.signed_fields(text)
     if found or (not fields and len(text) <= MAX_LONE_CHARS and gate.is_strong(text)):
         rest = text
         for field in fields:

@@ -14,6 +14,7 @@ import msgspec
 from registry.ingest import numbers
 from registry.ingest.counters import Counter, running_step, whole_step
 from registry.ingest.naming import named
+from registry.ingest.objects import NEVER
 from registry.ingest.records import Line, Record, State, Total, Values
 from registry.ingest.templates import Lesson
 
@@ -94,7 +95,7 @@ def _lesson(name: str, grammar: Grammar, found: re.Match[str], line: Line, axis:
     named_groups = {key for key, text in found.groupdict().items() if text is not None} - counts.keys()
     if grammar.rest != "pairs" or named_groups or not counts.keys() & {"step", "epoch"}:
         return None
-    fields = numbers.signed_fields(line.text, found.end())
+    fields = _pairs(line.text, found.end())
     if len({field.name for field in fields}) < len(fields):
         return None
     counters = []
@@ -135,9 +136,9 @@ def _values(grammar: Grammar, groups: dict[str, str]) -> dict[str, float]:
 def _rest(kind: str, text: str, found: re.Match[str]) -> dict[str, float]:
     """Return what stands behind (or around) the match."""
     if kind == "pairs":
-        return numbers.pairs(text, found.end())
+        return _by_name(_pairs(text, found.end()))
     if kind == "around":
-        return numbers.pairs(text[: found.start()]) | numbers.pairs(text, found.end())
+        return _by_name(_pairs(text[: found.start()], 0)) | _by_name(_pairs(text, found.end()))
     if kind == "words":
         return numbers.spaced_pairs(text, found.end())
     if kind == "sections":
@@ -145,6 +146,15 @@ def _rest(kind: str, text: str, found: re.Match[str]) -> dict[str, float]:
         fields = numbers.signed_fields(rest)
         return {name: fields[place].value for name, place in named(rest, fields).items()}
     return {}
+
+
+def _pairs(text: str, start: int) -> list[numbers.Field]:
+    """Return the pairs behind a match that are not the time that is left."""
+    return [field for field in numbers.signed_fields(text, start) if field.name.lower() not in NEVER]
+
+
+def _by_name(fields: list[numbers.Field]) -> dict[str, float]:
+    return {field.name: field.value for field in fields}
 
 
 def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:

@@ -29,18 +29,24 @@ MODE_LINE = re.compile(
     re.IGNORECASE,
 )
 """A line that says no more than which part of the run comes next."""
+MODE_WORD = re.compile(rf"\b{_MODE}\b", re.IGNORECASE)
 MAX_HEAD_CHARS = 120
 
 
 def tidy(fields: Iterable[Field]) -> list[Field]:
-    """Return the fields whose names are names, without the little words at their end."""
+    """Return the fields whose names are names, without the little words at their end.
+
+    `Train loss/train/total` is Composer's way to show the metric `loss/train/total`.
+    """
     kept = []
     for field in fields:
         words = field.name.split(" ")
-        while len(words) > 1 and words[-1].lower() in _LAST_WORDS:
+        while words and words[-1].lower() in _LAST_WORDS:
             words.pop()
-        if words[0] and not any(word.lower() in _STORY for word in words):
-            kept.append(field if len(words) == field.name.count(" ") + 1 else field._replace(name=" ".join(words)))
+        if len(words) == 2 and words[0] in ("Train", "Eval") and "/" in words[1]:
+            words = words[1:]
+        if words and words[0] and not any(word.lower() in _STORY for word in words):
+            kept.append(field._replace(name=" ".join(words)))
     return kept
 
 
@@ -50,7 +56,12 @@ def named(text: str, fields: list[Field], sticky_mode: str = "") -> dict[str, in
     `Train: loss 0.5 acc 0.9 | Val: loss 0.4` are `train/loss`, `train/acc` and `val/loss`; a line of one part is
     qualified only where that is an evaluation. `sticky_mode`: the part that a line above has named.
     """
-    heads = [(found.start(), found[1].lower()) for found in _HEAD.finditer(text)]
+    whole = {(field.start, len(field.name)) for field in fields}
+    heads = [
+        (found.start(), found[1].lower())
+        for found in _HEAD.finditer(text)
+        if (found.start(), len(found[1])) not in whole
+    ]
     groups = [(found.start(1), found.end(), found[1]) for found in _NAMED_GROUP.finditer(text)]
     parts = {_part(word) for _start, word in heads}
     bare = [field.name for field in fields]

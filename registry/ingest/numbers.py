@@ -33,6 +33,13 @@ _TILE = re.compile(
     r"(?=[\s)\]}]|$)",
     re.IGNORECASE,
 )
+_THOUSANDS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+_COUNTED = re.compile(r"tok|sample|word|image|img|seq|frame|step|param|per_s|/s|throughput|batch.size", re.IGNORECASE)
+_NUMBERS = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_LIST = re.compile(
+    r"(?<![\w.])([A-Za-z_][\w./-]{0,40}(?:\s[A-Za-z_][\w./-]{0,40}){0,3})\s{0,3}[:=]?\s{0,3}"
+    r"\[\s{0,3}((?:[-+\d.eE]{1,24}(?:,\s{0,3}|\s{1,3})){1,15}[-+\d.eE]{1,24})\s{0,3}\]"
+)
 _IN_TIME = re.compile(r"(?<![\w.-])\d[\d:]*$")
 _EDGES = " :-*>[](){}=#\t"
 MAX_SPACED_CHARS = 4096
@@ -85,9 +92,29 @@ def signed_fields(text: str, start: int = 0) -> list[Field]:
         end = match.end()
         if name and not (name[-1].isdigit() and name.rsplit(" ", 1)[-1].isdigit() and match[0][1].isdigit()):
             at = begin + max(0, words.rfind(name))
-            found.append(Field(name, float(match[1].replace(",", "")), at, match.span(1)))
+            found.append(_scaled(name, match, at))
             if len(found) >= MAX_PAIRS:
                 break
+    return found
+
+
+def _scaled(name: str, match: re.Match[str], start: int) -> Field:
+    """Return a field; `123k` tokens a second are 123,000, where the name speaks of a rate or a count."""
+    value = float(match[1].replace(",", ""))
+    suffix = match.string[match.end(1) : match.end()]
+    if suffix in _THOUSANDS and _COUNTED.search(name):
+        return Field(name, value * _THOUSANDS[suffix], start, match.span())
+    return Field(name, value, start, match.span(1))
+
+
+def list_fields(text: str) -> list[Field]:
+    """Return the fields of a list with a name: `Pseudo dice [0.1, 0.2]` is `Pseudo dice/0` and `Pseudo dice/1`."""
+    found: list[Field] = []
+    for match in _LIST.finditer(text):
+        name = match[1].strip()
+        for place, number in enumerate(_NUMBERS.finditer(text, *match.span(2))):
+            span = number.span()
+            found.append(Field(f"{name}/{place}", float(number[0]), match.start(1) if place == 0 else span[0], span))
     return found
 
 

@@ -27,6 +27,7 @@ NEVER = frozenset({
 """Fields and names that are numbers but never metrics; compared in lower case."""
 MAX_DEPTH = 7
 _WITHIN_EPOCH = frozenset({"iter", "iteration", "batch", "it"})
+_WRAPPERS = frozenset({"fields", "data", "payload", "extra", "attributes"})
 _NAME_KEYS = ("metric", "name", "tag", "key", "metric_name")
 _SPREAD = frozenset({"mean", "std", "num", "count", "n", "min", "max", "total", "median", "avg"})
 _SETTINGS = frozenset({
@@ -72,7 +73,7 @@ def flatten(found: dict[Any, Any], prefix: str = "", depth: int = 0) -> dict[str
             if "mean" in value and value.keys() <= _SPREAD:
                 flat[name] = value["mean"]
             elif depth < MAX_DEPTH and str(key).lower() not in _SETTINGS:
-                flat.update(flatten(value, f"{name}/", depth + 1))
+                flat.update(flatten(value, prefix if key in _WRAPPERS else f"{name}/", depth + 1))
         else:
             flat[name] = value
         if len(flat) >= MAX_FIELDS:

@@ -162,7 +162,8 @@ def _decode_literal(body: str) -> Any:
 
 def _object(state: State, line: Line, found: dict[Any, Any], words: str) -> list[Record]:
     inner = next((found[key] for key in ("log", "message", "msg", "text") if isinstance(found.get(key), str)), None)
-    if inner is not None and not any(str(key).lower() in STEP_KEYS for key in found):
+    counts = any(str(key).lower() in STEP_KEYS for key in found) or any(isinstance(one, dict) for one in found.values())
+    if inner is not None and not counts:
         return feed(state, line.offset, jsontext.printable(inner)) if not inner.lstrip().startswith("{") else []
     is_trainer = _is_trainer(found)
     values, others = object_values(state, found, line.offset, line.at, epoch_counts=not is_trainer)

@@ -39,6 +39,7 @@ LINE_FORMATS: tuple[LineFormat, ...] = (
     house_styles.TRAX,
     house_styles.TACOTRON,
     house_styles.KALDI,
+    house_styles.FASTTEXT,
     trainer_block.FORMAT,
     ultralytics_console.FORMAT,
     keras.FORMAT,

@@ -8,7 +8,7 @@ MARIAN = compiled(
         Grammar(
             hint=": Cost ",
             line=r"Ep\. [\d.]+ : Up\. (?P<step>\d{1,18}) : Sen\. [\d,]+ : Cost (?P<Cost>[\d.]+)(?: \* [\d,]+)?"
-            r"(?: @ [\d,]+ after [\d,]+)? : Time [\d.]+s : (?P<words_per_s>[\d.]+) words/s"
+            r"(?: @ [\d,]+)?(?: after [\d,]+)? : Time [\d.]+s : (?P<words_per_s>[\d.]+) words/s"
             r"(?: : gNorm (?P<gNorm>[\d.]+))?(?: : L\.r\. (?P<lr>[\d.eE+-]+))?",
         ),
         Grammar(
@@ -78,7 +78,8 @@ TENSORFLOW = compiled(
             line=r"Saving dict for global step (?P<step>\d{1,18}): ",
             rest="pairs",
             prefix="eval/",
-        )
+        ),
+        Grammar(hint="global_step/sec", line=r"(?P<name>global_step/sec): (?P<value>\S{1,40})"),
     ],
     files="*.log",
     example="INFO:tensorflow:Saving dict for global step 200: accuracy = 0.91, global_step = 200, loss = 0.21",
@@ -110,6 +111,13 @@ TACOTRON = compiled(
     files="*.log",
     example="Train loss 12 0.345678 Grad Norm 1.234567 1.50s/it",
     step="the number after `Train loss`",
+)
+FASTTEXT = compiled(
+    "fasttext",
+    [Grammar(hint="words/sec/thread", line=r"^Progress:\s+[\d.]{1,8}%\s+(?=words/sec/thread)", rest="pairs")],
+    files="*.log",
+    example="Progress:  10.0% words/sec/thread:   60010 lr:  0.090000 avg.loss:  9.500000 ETA:   0h 0m 9s",
+    step="none: the log names none",
 )
 KALDI = compiled(
     "kaldi",

@@ -19,6 +19,7 @@ _GAP = re.compile(r"\s{2,}|\t+")
 _BARS = re.compile(r"\s*[|│┃║]\s*")
 _RULER = re.compile(r"[\s\-=+|:_.─━│┃┏┓┗┛┡┩┢┪┠┨┯┷┳┻╇╈├┤┬┴┼╭╮╰╯╔╗╚╝╠╣═║╪╞╡]{3,}")
 _VALUED_HEADER = re.compile(r"\s*[|│┃]\s*(?:test|validate|val|runningstage\S*)\s?metric\s*[|│┃]", re.IGNORECASE)
+_VALUE = re.compile(r"[=:]|\d/\d")
 _SKIPPED = frozenset({"time", "dur", "duration", "elapsed", "eta", "time elapsed", "elapsed_time", "remaining time"})
 MAX_COLUMNS = 40
 MAX_ROW_CHARS = 4000
@@ -90,15 +91,12 @@ def _counting(columns: list[str]) -> str:
 
 
 def _opens(cells: list[str]) -> bool:
-    """Return whether cells are a header: a counter, then names, one of them a known metric (or all of one shape)."""
-    return (
-        (
-            (2 <= len(cells) <= MAX_COLUMNS and cells[0].lower() in _COUNTERS and len(set(cells)) == len(cells))
-            or _is_tall(cells)
-        )
-        and all(to_number(cell) is None and len(cell) <= 40 for cell in cells)
-        and _has_metric(cells)
-    )
+    """Return whether cells are a header: a counter, then names, one of them a known metric, and no value among them."""
+    if not 2 <= len(cells) <= MAX_COLUMNS or not _has_metric(cells):
+        return False
+    counts = cells[0].lower() in _COUNTERS and len(set(cells)) == len(cells)
+    plain = all(to_number(cell) is None and len(cell) <= 40 and not _VALUE.search(cell) for cell in cells)
+    return plain and (counts or _is_tall(cells))
 
 
 def _is_tall(cells: list[str]) -> bool:

@@ -1822,3 +1822,78 @@ nothing(
         for n in range(10, 20)
     ),
 )
+style(
+    "batches within an epoch header",
+    "own.log",
+    "".join(
+        f"=== Epoch {e} of 2 ===\n"
+        + "".join(f"  batch   {b}/200  loss={3 - e - b / 1000:.4f}\n" for b in (50, 100, 200))
+        + f"  -> mean train loss: {3 - e}.5\n  -> validation: loss=1.{e} acc=0.{e} (best so far)\n"
+        for e in (1, 2)
+    ),
+    {
+        "loss": (6, (50, 1.95), (400, 0.8)),
+        "mean train loss": (2, (1, 2.5), (2, 1.5)),
+        "val/loss": (2, (1, 1.1), (2, 1.2)),
+    },
+)
+style(
+    "bars of any kind between values",
+    "boxes.log",
+    "".join(f" Epoch {e}/3 ┃ loss 0.9{e} ┃ val 0.8{e} ┃ acc 5{e}.1% ┃ 3.2s/epoch\n" for e in (1, 2, 3)),
+    {"loss": (3, (1, 0.91), (3, 0.93)), "val": (3, (1, 0.81), (3, 0.83)), "acc": (3, (1, 51.1), (3, 53.1))},
+    status="finished",
+)
+style(
+    "zap with nested fields",
+    "zap.json.log",
+    "".join(
+        f'{{"level":"info","ts":"2024-05-05T10:00:0{n}Z","msg":"train","fields":{{"step":{n},"loss":{3 - n}.5}}}}\n'
+        for n in (0, 1, 2)
+    ),
+    {"loss": (3, (0, 3.5), (2, 1.5))},
+)
+style(
+    "rust tracing with thousands",
+    "rust.log",
+    "".join(
+        f"2024-05-05T10:00:0{n}.123Z INFO train::trainer: step complete step={n} loss={3 - n}.5 tokens_per_sec=12{n}k\n"
+        for n in (0, 1, 2)
+    ),
+    {"loss": (3, (0, 3.5), (2, 1.5)), "tokens_per_sec": (3, (0, 120000.0), (2, 122000.0))},
+)
+style(
+    "marian without @",
+    "train.marian.log",
+    "".join(
+        f"[2020-05-05 10:0{n}:00] Ep. 1 : Up. {n}00 : Sen. 32,000 : Cost {9 - n}.5 * 800,500 after 1,100,000 : "
+        f"Time 20.13s : 40012.33 words/s : gNorm 1.2{n}\n"
+        for n in (1, 2, 3)
+    ),
+    {"Cost": (3, (100, 8.5), (300, 6.5)), "gNorm": (3, (100, 1.21), (300, 1.23))},
+)
+style(
+    "fasttext",
+    "fasttext.log",
+    "Read 0M words\nNumber of words:  14543\n"
+    + "".join(
+        f"\rProgress:  {n}0.0% words/sec/thread:   600{n}0 lr:  0.0{9 - n} avg.loss:  {9 - n}.5 ETA:   0h 0m 9s"
+        for n in (1, 2, 3)
+    )
+    + "\n",
+    {"avg.loss": (3, (None, 8.5), (None, 6.5)), "lr": (3, (None, 0.08), (None, 0.06))},
+)
+style(
+    "lists with a name",
+    "dice.txt",
+    "".join(f"Epoch {e}\nPseudo dice [0.{e}1, 0.{e}2]\nEpoch time: 5{e}.1 s\n" for e in range(4)),
+    {"Pseudo dice/1": (4, (0, 0.02), (3, 0.32)), "Epoch time": (4, (0, 50.1), (3, 53.1))},
+)
+style(
+    "composer shows names",
+    "llmfoundry.log",
+    "".join(
+        f"[batch={n}/50]:\n\t Train loss/train/total: {9 - n}.5\n\t Train lr-AdamW/group0: 1e-0{n}\n" for n in (1, 2, 3)
+    ),
+    {"loss/train/total": (3, (1, 8.5), (3, 6.5)), "lr-AdamW/group0": (3, (1, 0.1), (3, 0.001))},
+)

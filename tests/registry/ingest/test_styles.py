@@ -626,7 +626,7 @@ STYLES = [
         "composer",
         "composer.log",
         "".join(f"[batch={n}/1000]:\n\t Train time/epoch: 0\n\t Train loss/train/total: {n}.5\n" for n in (1, 2, 3)),
-        {"Train loss/train/total": (3, (1, 1.5), (3, 3.5))},
+        {"loss/train/total": (3, (1, 1.5), (3, 3.5))},
     ),
     Style(
         "lightning bar",
