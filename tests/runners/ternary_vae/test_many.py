@@ -21,7 +21,7 @@ from runners.training.stopping import Stop
 from tests.runners.training.helpers import digest, journal, of_kind
 
 TINY = (
-    "epochs=2", "batch_size=4096", "threads=1", "device=cpu", "uniformity_draws=64", "uniformity_from=0.3",
+    "epochs=1", "batch_size=2048", "threads=1", "device=cpu", "uniformity_draws=64", "uniformity_from=0.3",
     "activation=0.3", "n_evaluations=1", "evaluation_draws=195000", "cross_injection=0.2",
 )  # fmt: skip
 N_STEPS = 8
