@@ -2,14 +2,19 @@
 
 import hashlib
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from registry.errors import HoldfastError, NotFoundError, UnreachableError
 from registry.hashing import FrozenFile, digest_file, manifest_text
+from runners.edgejson.induction import give_induction
 from runners.edgejson.settings import EdgeJsonSettings
 
 ROPE_BASE = 10_000.0
@@ -41,6 +46,36 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[torch.nn.Module, PreTraine
     return model, tokenizer
 
 
+def load_kept(folder: Path, base: str, dtype: torch.dtype) -> tuple[torch.nn.Module, PreTrainedTokenizerBase]:
+    """Return model and tokenizer of a folder that a training kept: whole, or an adapter with its base inside.
+
+    `base` is the folder or hub name of an adapter whose base was given. Raises NotFoundError and UnreachableError as
+    `load_base` does, HoldfastError for a folder that holds neither.
+    """
+    if (folder / "config.json").is_file():
+        return load_base(str(folder), dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        is_inside = (folder / "base" / "config.json").is_file()
+        bare = (
+            AutoModelForCausalLM.from_pretrained(folder / "base", local_files_only=True, dtype=dtype)
+            if is_inside
+            else load_base(base, dtype)[0]
+        )
+        with without_peft_noise():
+            return PeftModel.from_pretrained(bare, folder, local_files_only=True), tokenizer
+    except (OSError, ValueError, KeyError) as error:
+        raise HoldfastError(f"{folder.name} holds no kept EdgeJSON model: {_first_line(error)}") from None
+
+
+@contextmanager
+def without_peft_noise() -> Iterator[None]:
+    """Within it peft may ask transformers for a property by its older name, without a warning to whoever trains."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield
+
+
 _INSTEAD = "put the model's folder in place and pass --set base=FOLDER, or leave base empty to train a small one here"
 
 
@@ -70,9 +105,10 @@ def digest_of_base(name: str) -> str:
 
 
 def small_base(settings: EdgeJsonSettings, tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
-    """Return an untrained Llama of the size that the settings say, its weights at the scale of its width.
+    """Return an untrained Llama of the size that the settings say, which can already repeat (see `induction`).
 
-    The usual 0.02 is made for thousands of dimensions; in a hundred, attention starts blind and stays so for long.
+    Its weights are at the scale of its width: the usual 0.02 is made for thousands of dimensions, and attention would
+    start blind.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -81,6 +117,7 @@ def small_base(settings: EdgeJsonSettings, tokenizer: PreTrainedTokenizerBase) -
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads,
+        attention_bias=True,
         max_position_embeddings=2 * settings.max_tokens,
         tie_word_embeddings=True,
         initializer_range=settings.width**-0.5,
@@ -89,7 +126,9 @@ def small_base(settings: EdgeJsonSettings, tokenizer: PreTrainedTokenizerBase) -
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    give_induction(model, settings.seed)
+    return model
 
 
 def describe(model: torch.nn.Module) -> dict[str, Any]:

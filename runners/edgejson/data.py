@@ -9,11 +9,11 @@ from typing import Any
 
 from registry.errors import CheckFailedError, NotFoundError, UsageError
 from runners.edgejson.catalogue import SCHEMAS
+from runners.edgejson.checks import Result, validate
 from runners.edgejson.forms import TRAINED_FORMS
 from runners.edgejson.generate import VERSION, make_rows
 from runners.edgejson.rows import TEST, TRAIN, Row, read_rows
 from runners.edgejson.settings import EdgeJsonSettings
-from runners.edgejson.validate import Result, validate
 
 VALIDATION_SHARE = 0.05
 MAX_VALIDATION_ROWS = 256

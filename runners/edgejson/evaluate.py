@@ -14,12 +14,12 @@ from transformers import PreTrainedTokenizerBase
 
 from registry.run import Run
 from runners.edgejson import rules
+from runners.edgejson.checks import document_of
 from runners.edgejson.data import RowSet
 from runners.edgejson.model import answer_text, generate
 from runners.edgejson.rows import Row
 from runners.edgejson.scoring import Estimate, paired_gain, score, summarise
 from runners.edgejson.settings import EdgeJsonSettings
-from runners.edgejson.validate import document_of
 
 TRAILING_TEXT = "\n\nI hope this helps! {not json}"
 ANSWER_SLACK = 1.25
@@ -40,10 +40,14 @@ def evaluate(model: Any, tokenizer: PreTrainedTokenizerBase, rows: RowSet, setti
     """Score the model on new schemas, on those its base knew, and on the held-out form."""
     longest = max(len(tokenizer.encode(answer_text(row.answer))) for row in rows.new_test)
     n_tokens = min(settings.max_new_tokens, int(longest * ANSWER_SLACK) + 8)
-    new = _scored(rows.new_test, generate(model, rows.new_test, tokenizer, n_tokens))
+
+    def answers_to(asked: Sequence[Row]) -> list[str]:
+        return generate(model, [row.prompt for row in asked], tokenizer, n_tokens)
+
+    new = _scored(rows.new_test, answers_to(rows.new_test))
     own = _summary(rows.new_test, new)
     if rows.held_out:
-        held_out = _scored(rows.held_out, generate(model, rows.held_out, tokenizer, n_tokens))
+        held_out = _scored(rows.held_out, answers_to(rows.held_out))
         own |= {f"{name}/held_out": value for name, value in summarise(held_out, {}).items()}
     subjects = {
         "rules": _by_rules(rows.new_test),
@@ -54,9 +58,9 @@ def evaluate(model: Any, tokenizer: PreTrainedTokenizerBase, rows: RowSet, setti
     }
     if isinstance(model, PeftModel):
         with _without_adapter(model):
-            before = _scored(rows.new_test, generate(model, rows.new_test, tokenizer, n_tokens))
-            old_before = _scored(rows.base_test, generate(model, rows.base_test, tokenizer, n_tokens))
-        old = _scored(rows.base_test, generate(model, rows.base_test, tokenizer, n_tokens))
+            before = _scored(rows.new_test, answers_to(rows.new_test))
+            old_before = _scored(rows.base_test, answers_to(rows.base_test))
+        old = _scored(rows.base_test, answers_to(rows.base_test))
         subjects["base"] = _summary(rows.new_test, before)
         own["exact_gain"] = _gain(new, before)
         if old:

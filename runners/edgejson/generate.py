@@ -15,11 +15,11 @@ from typing import Any
 
 from registry.errors import HoldfastError, UsageError
 from runners.edgejson.catalogue import SCHEMAS
+from runners.edgejson.checks import CHECKS, SELF_TEST, over_budget
 from runners.edgejson.derive import DERIVE
 from runners.edgejson.forms import HELD_OUT_FORM, TRAINED_FORMS, render
 from runners.edgejson.kinds import KINDS
 from runners.edgejson.schema import COMPLEX, Field, Group, Items, Leaf, Schema, outline
-from runners.edgejson.validate import CHECKS, SELF_TEST, over_budget
 
 VERSION = "g1"
 SOURCE = f"holdfast-{VERSION}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
@@ -15,12 +16,16 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
 from registry.errors import CheckFailedError
+from runners.edgejson.base import without_peft_noise
 from runners.edgejson.rows import Row
 from runners.edgejson.settings import EdgeJsonSettings
+from runners.training.machine import stream
 
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """The seven linear maps of a Llama layer; a base without any of them is adapted in all its linear maps."""
 GENERATION_ROWS = 64
+BLOCK = 8
+"""Batches that are drawn together and share their rows out by length."""
 _IGNORED = -100
 
 
@@ -52,6 +57,11 @@ def tokenise(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_tokens
     return examples
 
 
+def pad_of(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return what fills up a short row; it is masked, so the end token may do."""
+    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id)
+
+
 def adapt(model: torch.nn.Module, settings: EdgeJsonSettings) -> PeftModel:
     """Return the model with a LoRA adapter, which says nothing yet."""
     names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
@@ -63,7 +73,8 @@ def adapt(model: torch.nn.Module, settings: EdgeJsonSettings) -> PeftModel:
         target_modules=targets,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    with without_peft_noise():
+        return get_peft_model(model, config)
 
 
 def answer_loss(model: torch.nn.Module, examples: Sequence[Example], pad: int, device: torch.device) -> Tensor:
@@ -81,13 +92,6 @@ def answer_loss(model: torch.nn.Module, examples: Sequence[Example], pad: int, d
     return cross_entropy(logits.flatten(0, 1).float(), labels.to(device).flatten(), ignore_index=_IGNORED)
 
 
-def copy_loss(model: torch.nn.Module, rows: Tensor) -> Tensor:
-    """Return the mean cross-entropy of random tokens (b, n) said a second time, from the second one on."""
-    n = rows.shape[1]
-    logits = model(input_ids=torch.cat([rows, rows], 1), logits_to_keep=n).logits[:, :-1]
-    return cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
-
-
 def _padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     longest = max(map(len, tokens))
     ids = torch.full((len(tokens), longest), pad)
@@ -100,17 +104,17 @@ def _padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device) -> 
 
 @torch.no_grad()
 def generate(
-    model: torch.nn.Module, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
+    model: torch.nn.Module, prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
 ) -> list[str]:
-    """Return the model's greedy answer to each row, shorter prompts together; special tokens are left out."""
+    """Return the model's greedy answer to each prompt, shorter ones together; special tokens are left out."""
     device = next(model.parameters()).device
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    prompts = [tokenizer.encode(row.prompt) for row in rows]
-    order = sorted(range(len(rows)), key=lambda index: len(prompts[index]))
-    answers = [""] * len(rows)
+    pad = pad_of(tokenizer)
+    encoded = [tokenizer.encode(prompt) for prompt in prompts]
+    order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
+    answers = [""] * len(encoded)
     for start in range(0, len(order), GENERATION_ROWS):
         chosen = order[start : start + GENERATION_ROWS]
-        ids, mask = _padded([prompts[index] for index in chosen], pad, device)
+        ids, mask = _padded([encoded[index] for index in chosen], pad, device)
         said = model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -122,6 +126,23 @@ def generate(
         for index, tokens in zip(chosen, said[:, ids.shape[1] :], strict=True):
             answers[index] = tokenizer.decode(tokens, skip_special_tokens=True)
     return answers
+
+
+class Batches:
+    """Random batches of examples of about one length, so that little is padding; the same number, the same batch."""
+
+    def __init__(self, examples: Sequence[Example], seed: int, key: int) -> None:
+        self._examples = examples
+        self._lengths = np.array([len(one.prompt) + len(one.answer) for one in examples])
+        self._seed, self._key = seed, key
+
+    def draw(self, number: int, n_rows: int) -> list[Example]:
+        """Return batch `number`, of `n_rows` rows: one of the parts of a larger draw, sorted by length."""
+        block, place = divmod(number, BLOCK)
+        rng = stream(self._seed, self._key, block)
+        drawn = rng.integers(len(self._examples), size=BLOCK * n_rows)
+        by_length = drawn[np.argsort(self._lengths[drawn], kind="stable")].reshape(BLOCK, n_rows)
+        return [self._examples[index] for index in by_length[rng.permutation(BLOCK)[place]]]
 
 
 class TrainedTensors:

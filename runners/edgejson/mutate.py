@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from runners.edgejson.checks import CHECKS, SELF_TEST, Finding, Result, validate
 from runners.edgejson.rows import TEST, TRAIN, Row
-from runners.edgejson.validate import CHECKS, SELF_TEST, Finding, Result, validate
 
 N_ROWS = 20
 _FOREIGN = "zzqx"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from runners.edgejson.checks import validator
 from runners.edgejson.forms import flat
 from runners.edgejson.schema import Schema, broken
-from runners.edgejson.validate import validator
 
 METRICS = ("json_valid", "json_exact", "field_f1_top", "leaf_f1", "schema_ok", "math_ok")
 Z_95 = 1.959964

@@ -35,9 +35,9 @@ class EdgeJsonSettings(CommonSettings):
         str, Meta(description="A causal language model, by folder or hub name; empty trains a small one.")
     ] = ""
     width: Annotated[int, Meta(ge=16, le=8192, description="Width of the small base.")] = 96
-    layers: Annotated[int, Meta(ge=1, le=64, description="Layers of the small base.")] = 2
-    heads: Annotated[int, Meta(ge=1, le=64, description="Attention heads of the small base.")] = 4
-    vocabulary: Annotated[int, Meta(ge=300, le=65_536, description="Most tokens of the small base's tokenizer.")] = 768
+    layers: Annotated[int, Meta(ge=2, le=64, description="Layers of the small base.")] = 2
+    heads: Annotated[int, Meta(ge=1, le=64, description="Attention heads of the small base.")] = 2
+    vocabulary: Annotated[int, Meta(ge=300, le=65_536, description="Most tokens of the small base's tokenizer.")] = 2048
     method: Annotated[Literal["lora", "full"], Meta(description="Adapt a base by LoRA, or train all weights.")] = "lora"
     rank: Annotated[int, Meta(ge=1, le=512, description="Rank of the adapter.")] = 16
     alpha: Annotated[int, Meta(ge=1, le=1024, description="Scale of the adapter, over its rank.")] = 32
@@ -46,14 +46,11 @@ class EdgeJsonSettings(CommonSettings):
     max_new_tokens: Annotated[int, Meta(ge=8, le=8192, description="Longest answer that is generated.")] = 512
 
     # training
-    copy_steps: Annotated[
-        int, Meta(ge=0, description="Steps in which a small base learns to repeat random tokens.")
-    ] = 200
-    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 1000
-    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 250
-    batch_size: Annotated[int, Meta(ge=1, le=4096, description="Rows a step.")] = 16
+    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 450
+    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 200
+    batch_size: Annotated[int, Meta(ge=1, le=4096, description="Rows a step.")] = 32
     accumulate: Annotated[int, Meta(ge=1, le=1024, description="Passes of `batch_size` rows a step.")] = 1
-    base_learning_rate: Annotated[float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the base.")] = 2e-3
+    base_learning_rate: Annotated[float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the base.")] = 4e-3
     adapter_learning_rate: Annotated[
         float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the adapter.")
     ] = 4e-3
@@ -66,9 +63,9 @@ class EdgeJsonSettings(CommonSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width % self.heads:
+        if self.width % (2 * self.heads):
             raise UsageError(
-                f"width={self.width} with heads={self.heads}", hint="make the width a multiple of the heads"
+                f"width={self.width} with heads={self.heads}", hint="make the width a multiple of twice the heads"
             )
         if self.base and self.method == "full":
             raise UsageError("method=full with a given base", hint="use method=lora, or leave base empty")

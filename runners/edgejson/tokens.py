@@ -1,6 +1,7 @@
-"""A small tokenizer of our own: words, single digits, and what stands between them, so that copying is copying.
+"""A small tokenizer of our own: words, pairs of digits, and what stands between them, so that copying is copying.
 
-A word is the same token wherever it stands: after a space in the document, after a quote in the answer.
+A value is the same tokens in the document and in the answer: a space belongs to the word after it only within a value,
+never after a colon, a quote or a mark of the form; so what follows a token in one is what follows it in the other.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 END, PAD = "<end>", "<pad>"
-_PIECES = Regex(r"[A-Za-z]+|\d|[^A-Za-z\d]+")
+_PIECES = Regex(r"(?<=[A-Za-z\d]) (?:[A-Za-z]+|\d{1,2})|[A-Za-z]+|\d{1,2}|[^A-Za-z\d]+")
 
 
 def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:

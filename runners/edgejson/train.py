@@ -1,6 +1,6 @@
 """Train on EdgeJSON, top to bottom: checked rows, a base (given, or trained here), an adapter on what is new.
 
-Three phases share one loop: a small base learns to copy, then its schemas; then the adapter learns the new ones.
+Two phases share one loop: a small base learns its schemas, then the adapter learns the new ones.
 """
 
 from collections.abc import Callable
@@ -23,13 +23,10 @@ from runners.edgejson.settings import EdgeJsonSettings
 from runners.edgejson.tokens import train_tokenizer
 from runners.training.checkpoints import load_weights
 from runners.training.loop import Control, Criterion, Loop
-from runners.training.machine import Machine, prepare, stream
+from runners.training.machine import Machine, prepare
 from runners.training.optimise import Stepper
 
-COPY_TOKENS = 20
-COPY_ROWS = 64
 WARM_UP = 0.05
-SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def train(settings: EdgeJsonSettings, run: Run, control: Control) -> None:
     @torch.no_grad()
     def validate() -> float:
         model.eval()
-        pad = _pad_of(tokenizer)
+        pad = models.pad_of(tokenizer)
         parts = [validation[start : start + 64] for start in range(0, len(validation), 64)]
         with machine.autocast():
             losses = [float(models.answer_loss(model, part, pad, machine.device)) * len(part) for part in parts]
@@ -141,11 +138,6 @@ def _stepper(settings: EdgeJsonSettings, parameters: list[torch.nn.Parameter], m
     return Stepper(optimiser, parameters, machine, clip_norm=settings.clip_norm, accumulate=settings.accumulate)
 
 
-def _pad_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return what fills up a short row; it is masked, so the end token may do."""
-    return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id)
-
-
 # --- the phases
 
 
@@ -156,35 +148,28 @@ def _phases(
     known = models.tokenise(rows.base_train, tokenizer, settings.max_tokens)
     new = models.tokenise(rows.new_train, tokenizer, settings.max_tokens)
     n_replayed = round(settings.replay * settings.batch_size) if settings.method == "lora" and known else 0
-    pad = _pad_of(tokenizer)
-
-    def copying(step: int, index: int) -> Tensor:
-        drawn = stream(settings.seed, 1, step, index).integers(
-            SPECIAL_TOKENS, len(tokenizer), size=(COPY_ROWS, COPY_TOKENS)
-        )
-        return models.copy_loss(model, torch.from_numpy(drawn).to(machine.device))
+    pad = models.pad_of(tokenizer)
 
     def answering(examples: list[models.Example], others: list[models.Example], n_others: int) -> Callable[..., Tensor]:
+        own, replayed = (models.Batches(one, settings.seed, key) for key, one in enumerate((examples, others)))
+
         def loss(step: int, index: int) -> Tensor:
-            rng = stream(settings.seed, 2, step, index)
-            batch = _drawn(examples, settings.batch_size - n_others, rng) + _drawn(others, n_others, rng)
+            number = step * settings.accumulate + index
+            batch = own.draw(number, settings.batch_size - n_others)
+            batch += replayed.draw(number, n_others) if n_others else []
             return models.answer_loss(model, batch, pad, machine.device)
 
         return loss
 
-    from_scratch = not settings.base
-    phases = [
-        Phase("copy", settings.copy_steps * from_scratch, settings.base_learning_rate, True, copying),
-        Phase("base", settings.base_steps * from_scratch, settings.base_learning_rate, True, answering(known, [], 0)),
-    ]
+    phases = []
+    if not settings.base:
+        phases.append(
+            Phase("base", settings.base_steps, settings.base_learning_rate, True, answering(known, [], 0)),
+        )
     if settings.method == "lora":
         learning = answering(new, known, n_replayed)
         phases.append(Phase("adapter", settings.adapter_steps, settings.adapter_learning_rate, False, learning))
     return [phase for phase in phases if phase.steps]
-
-
-def _drawn(examples: list[models.Example], n: int, rng: np.random.Generator) -> list[models.Example]:
-    return [examples[index] for index in rng.integers(len(examples), size=n)] if n else []
 
 
 def _phase_of(phases: list[Phase], step: int) -> tuple[Phase, float]:
@@ -211,7 +196,8 @@ def _keep_model(
 ) -> None:
     """Keep the model as others can load it: the adapter and its tokenizer, and the base where it was trained here.
 
-    An adapter names its base by the words it was given, never by a path of this machine.
+    The folder is the run's best from here on: it is what is scored, promoted and served. An adapter names its base by
+    the words it was given, never by a path of this machine.
     """
     folder = run.folder / "model"
     disable_progress_bar()
@@ -227,7 +213,7 @@ def _keep_model(
             bare = {name.replace(".base_layer", ""): tensor for name, tensor in _base_state(model).items()}
             model.get_base_model().save_pretrained(folder / "base", state_dict=bare)
     (folder / "README.md").unlink(missing_ok=True)
-    run.log_artifact(folder, "checkpoint", step=step, metadata={"what": "model folder for transformers and peft"})
+    run.log_artifact(folder, "best", step=step, metadata={"what": "model folder for transformers and peft"})
 
 
 def _base_state(model: Any) -> dict[str, Tensor]:

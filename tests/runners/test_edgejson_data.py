@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from registry.errors import UsageError
 from runners.edgejson import rules
 from runners.edgejson.catalogue import SCHEMAS, read_schema
+from runners.edgejson.checks import CHECKS, document_of, validate, validator
 from runners.edgejson.forms import FORMS, HELD_OUT_FORM, render
 from runners.edgejson.generate import draw_answer, main, make_rows
 from runners.edgejson.mutate import self_test
 from runners.edgejson.rows import Row, read_rows
 from runners.edgejson.schema import COMPLEXITIES, Schema, broken
-from runners.edgejson.validate import CHECKS, document_of, validate, validator
 from runners.edgejson.validate import main as validate_main
 
 PUBLISHED = Path(os.environ.get("HOLDFAST_SHARED", Path(__file__).parents[2].parent / "shared")) / "data" / "edgejson"
