@@ -4,6 +4,7 @@
 the process lives. A failing disk never stops the training; a wrong argument is told at once.
 """
 
+import contextlib
 import operator
 import os
 import re
@@ -20,6 +21,7 @@ from registry.errors import MetricError, NotFoundError, UsageError
 from registry.plain import metric_number, plain_params
 
 HEARTBEAT_INTERVAL_S = 10.0
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Run:
@@ -173,8 +175,8 @@ class Run:
         With `subject` they belong to a control or a baseline of a suite instead (`oracle`, `constant`, `copy_last`).
         `intervals` are confidence intervals `(low, high)`, `counts` the number of cases behind each value.
         """
-        digest = self._artifacts.get(artifact, artifact) if artifact else None
-        if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        digest = self._digest_of(artifact) if artifact else None
+        if digest is not None and not _DIGEST.fullmatch(digest):
             raise NotFoundError(
                 f"this run has no artifact {artifact!r} yet", hint="log_artifact it first, or pass its digest"
             )
@@ -194,6 +196,18 @@ class Run:
                 dataset=dataset,
             )
         )
+
+    def _digest_of(self, artifact: str) -> str:
+        """Return the digest under a role, also of a process that wrote to this run before; else the words given."""
+        if artifact not in self._artifacts and not _DIGEST.fullmatch(artifact):
+            recorded: dict[str, str] = {}
+            for line in (self.folder / places.JOURNAL_NAME).read_bytes().splitlines():
+                with contextlib.suppress(ValueError):  # a torn line of a process that was killed
+                    event = events.decode(line)
+                    if isinstance(event, events.Artifact):
+                        recorded[event.role] = event.digest
+            self._artifacts = recorded | self._artifacts
+        return self._artifacts.get(artifact, artifact)
 
     def use_dataset(self, reference: str, role: str = "train", *, digest: str | None = None, allow: str = "") -> None:
         """Record that the run reads data set `NAME@VERSION`.

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import registry
+from registry import events
 from registry.errors import MetricError, NotFoundError, RefusedError, UsageError
 
 
@@ -122,6 +123,19 @@ def test_resume_continues_the_same_run(record):
     row = record.run("abcdef0123")
     assert row["status"] == "finished" and [s["reason"] for s in row["segments"]] == ["start", "resume"]
     assert record.history("long", "loss") == [(0, 1.0), (1, 0.5)]
+
+
+def test_a_resumed_run_knows_the_artifacts_it_recorded_before(record, own_folder):
+    (own_folder / "best.bin").write_bytes(b"weights")
+    with registry.init(name="long", id="abcdef0123") as run:
+        run.log_artifact("best.bin", role="best", step=1)
+    with registry.init(id="abcdef0123", resume="must") as again:
+        again.log_evaluation("best", {"acc": 0.9}, step=1)
+        with pytest.raises(NotFoundError, match="no artifact 'last' yet"):
+            again.log_evaluation("last", {"acc": 0.9})
+    lines = (again.folder / "journal.jsonl").read_bytes().splitlines()
+    recorded = [event for event in map(events.decode, lines) if isinstance(event, events.Evaluation)]
+    assert [event.digest for event in recorded] == [record.run("long")["artifacts"][0]["digest"]]
 
 
 def test_resume_never_and_must_say_what_is_wrong(own_folder):
