@@ -11,7 +11,7 @@ _DENOISER_PRESETS = {
         "layers": 3,
         "heads": 3,
         "max_tokens": 192,
-        "steps": 500,
+        "steps": 300,
         "test_cases": 100,
         "batch_size": 32,
         "learning_rate": 2e-3,
@@ -35,7 +35,7 @@ FAMILY = Family(
         "iterative": Variant(
             "the denoiser run again on its own answer until it parses or stands still, trained with REINFORCE",
             {"model": "iterative", **_DENOISER_SIZE},
-            presets=_DENOISER_PRESETS | {"cpu": _DENOISER_PRESETS["cpu"] | {"steps": 300}},
+            presets=_DENOISER_PRESETS | {"cpu": _DENOISER_PRESETS["cpu"] | {"steps": 150}},
         ),
     },
     presets={
@@ -54,7 +54,7 @@ FAMILY = Family(
             "test_cases": 8,
             "checkpoint_every": 10,
         },
-        "cpu": {"steps": 1_000},
+        "cpu": {"steps": 400},
         "gpu": {
             "steps": 20_000,
             "batch_size": 512,
