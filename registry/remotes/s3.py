@@ -7,6 +7,7 @@ the whole stream had the right digest. Parts of an interrupted upload are kept a
 import base64
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -38,6 +39,8 @@ PARALLEL_READS = 4
 READ_TRIES = 2
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_S = 30.0
+LEAST_BYTES_S = 256.0
+"""An answer that trickles more slowly than this, for as long as silence is borne, is no answer."""
 REQUEST_TRIES = 3
 
 
@@ -159,13 +162,12 @@ class S3Store(Store):
     def _read_once(self, key: str, meter: Meter) -> Reading:
         try:
             with self._get(key) as answer:
-                before, body = _found(answer), answer["Body"]
+                before, body = _found(answer), _Body(answer)
 
                 def readinto(block: memoryview) -> int:
-                    piece = body.read(len(block))
-                    block[: len(piece)] = piece
-                    meter.advance(len(piece))
-                    return len(piece)
+                    n_read = body.readinto(block)
+                    meter.advance(n_read)
+                    return n_read
 
                 digest, size = digest_blocks(readinto, before.size_bytes)
         except NotFoundError:
@@ -182,7 +184,8 @@ class S3Store(Store):
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
             except ClientError as error:
-                if str(error.response.get("Error", {}).get("Code")) in ("NoSuchKey", "404"):
+                code = str(error.response.get("Error", {}).get("Code"))
+                if _status(error) == 404 and code in ("NoSuchKey", "404"):
                     raise NotFoundError(f"{self.url} does not hold {key}", reason_code=14) from None
                 raise
             try:
@@ -194,7 +197,7 @@ class S3Store(Store):
     def open(self, key: str) -> Iterator[Stream]:
         """Open an object for reading."""
         with self._get(key) as answer:
-            yield _Body(answer["Body"])
+            yield _Body(answer)
 
     # changing
 
@@ -374,13 +377,25 @@ def _read_up_to(stream: Stream, size_bytes: int) -> bytes:
 
 
 class _Body:
-    """The body of an answer as a stream."""
+    """The body of an answer as a stream. One that is cut short, or only trickles, is no answer."""
 
-    def __init__(self, body: Any) -> None:
-        self._body = body
+    def __init__(self, answer: Any) -> None:
+        body = answer["Body"]
+        self._read_some = getattr(body._raw_stream, "read1", body.read)
+        self._n_left = int(answer["ContentLength"])
+        self._since, self._n_bytes = time.monotonic(), 0
 
     def readinto(self, block: memoryview) -> int:
-        """Return the next bytes."""
-        piece = self._body.read(len(block))
+        """Return the next bytes, as many as there are. Raises UnreachableError when they end early or trickle."""
+        piece = self._read_some(len(block))
         block[: len(piece)] = piece
+        self._n_left -= len(piece)
+        self._n_bytes += len(piece)
+        if not piece and self._n_left > 0:
+            raise UnreachableError(f"the answer was cut off {self._n_left} bytes before its end", reason_code=15)
+        waited_s = time.monotonic() - self._since
+        if waited_s > SILENCE_S:
+            if piece and self._n_bytes < LEAST_BYTES_S * waited_s:
+                raise UnreachableError(f"only {self._n_bytes} bytes came in {waited_s:.0f} s", reason_code=15)
+            self._since, self._n_bytes = time.monotonic(), 0
         return len(piece)
