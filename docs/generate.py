@@ -1,5 +1,5 @@
-"""Write the pages that the code itself knows best: docs/commands.md, docs/settings.md. `make docs` runs it; a test
-checks that they are current.
+"""Write the pages that the code itself knows best: docs/commands.md, formats.md, settings.md. `make docs` runs it; a
+test checks that they are current.
 """
 
 import sys
@@ -11,6 +11,8 @@ import msgspec
 from typer.main import get_command
 
 from registry.cli.main import GLOBAL_HELP, SECTIONS, as_app, find, plugins
+from registry.ingest.formats import LINE_FORMATS
+from registry.ingest.formats.files import DOCUMENTS, FILE_FORMATS
 from registry.settings import Settings
 
 DOCS = Path(__file__).parent
@@ -96,7 +98,29 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     return "" if value in (None, "", (), [], {}) else f"`{msgspec.json.encode(value).decode()}`"
 
 
-PAGES = {"commands.md": commands_page, "settings.md": settings_page}
+def formats_page() -> str:
+    """Return every log format that is read, with its step and what says that a run has ended."""
+    intro = (
+        "What `registry watch` and `registry import` read for certain. Lines that none of these knows go through the "
+        "generic layer ([ingest.md](ingest.md)); the preview says which was used."
+    )
+    parts = ["# Log formats", "", "Made from the code by `make docs`.", "", intro, ""]
+    documents = [form for form in FILE_FORMATS.values() if "see the table" not in form.example and form.example != "-"]
+    for title, forms in (("Lines of text logs", LINE_FORMATS), ("Files", documents), ("JSON documents", DOCUMENTS)):
+        parts += [f"## {title}", "", "| format | files | step | how it ends | example |", "|---|---|---|---|---|"]
+        parts += ["| " + " | ".join(_cell(text) for text in _format_row(form)) + " |" for form in forms] + [""]
+    return "\n".join(parts)
+
+
+def _format_row(form: typing.Any) -> tuple[str, ...]:
+    return form.name, form.files, form.step, form.end, f"`{form.example.strip().replace('`', '')}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+PAGES = {"commands.md": commands_page, "formats.md": formats_page, "settings.md": settings_page}
 
 
 def main() -> int:

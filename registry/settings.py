@@ -190,15 +190,16 @@ class LogGrammar(Section, frozen=True, kw_only=True):
 
     `line` is a regular expression whose named groups are metrics (`step`, `epoch`, `total` count; `name` and `value`
     make a pair; `__` stands for `/`). `files` is a glob on file names, `hint` a text that such a line always holds,
-    `rest` what follows the match (`pairs`: `loss: 0.5, lr=1e-3`; `words`: `loss 0.5, lr 1e-3`), `prefix` goes before
-    the names, `axis` is what the step counts.
+    `rest` what follows the match (`pairs`: `loss: 0.5, lr=1e-3`; `words`: `loss 0.5, lr 1e-3`; `sections`:
+    `[train] loss=0.5, [valid] loss=0.6`; `around`: pairs before the match too), `prefix` goes before the names, `axis`
+    is what the step counts.
     """
 
     name: str
     line: str
     files: str = "*"
     hint: str = ""
-    rest: Literal["", "pairs", "words"] = ""
+    rest: Literal["", "pairs", "words", "sections", "around"] = ""
     prefix: str = ""
     axis: str = "step"
 

@@ -149,13 +149,25 @@ def copies_cell(total: int, unverified: int) -> "Text":
     return Text(f"✓ {total}", style="green")
 
 
-def show(run: Annotated[str, typer.Argument(metavar="RUN", help="id, name, @target, latest or best:METRIC.")]) -> None:
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="id, name, @target, latest or best:METRIC.")],
+    trace: Annotated[
+        str | None,
+        typer.Option("--trace", metavar="METRIC[@STEP]", help="Where this value stands in the log it came from."),
+    ] = None,
+) -> None:
     """Show everything about one run: metrics, gates, artifacts and their copies, data sets, how it ended."""
     from registry.queries import show_run
     from registry.selectors import select_run
 
     options = context()
     db = options.db()
+    if trace is not None:
+        from registry.cli.trace import show_trace
+
+        with db.read() as session:
+            show_trace(session, select_run(session, run).id, trace)
+        return
     with db.read() as session:
         detail = show_run(session, db.settings, select_run(session, run).id)
     if options.json:

@@ -93,9 +93,10 @@ def _lesson(name: str, grammar: Grammar, found: re.Match[str], line: Line, axis:
     """Return how a line was understood where that is plain: what counts, and numbers that follow as pairs."""
     counts = {key: found.span(key) for key in ("step", "epoch", "total") if found.groupdict().get(key)}
     named_groups = {key for key, text in found.groupdict().items() if text is not None} - counts.keys()
-    if grammar.rest != "pairs" or named_groups or not counts.keys() & {"step", "epoch"}:
+    if grammar.rest not in ("pairs", "around") or named_groups or not counts.keys() & {"step", "epoch"}:
         return None
-    fields = _pairs(line.text, found.end())
+    before = _pairs(line.text[: found.start()], 0) if grammar.rest == "around" else []
+    fields = [*before, *_pairs(line.text, found.end())]
     if len({field.name for field in fields}) < len(fields):
         return None
     counters = []

@@ -3,15 +3,18 @@
 import sys
 import zlib
 from array import array
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from sqlalchemy import Connection, bindparam, text
 from sqlmodel import Session, col, select
 
+from registry.ingest import decode
 from registry.tables import LogCursor, MetricPoint, MetricSeries, PointOrigin
 
 BLOCK_POINTS = 4096
+MAX_SHOWN_BYTES = 65536
+MAX_SHOWN_CHARS = 300
 _IDS_PER_QUERY = 500
 _LAST = text(
     "SELECT o.series_id, o.seq, o.cursor_id, o.n_points, o.offsets FROM point_origin o WHERE o.series_id IN :ids "
@@ -117,15 +120,58 @@ def _last_blocks(connection: Connection, series_ids: list[int]) -> dict[int, _Bl
     return found
 
 
-def locate(session: Session, run_id: str, name: str, step: int) -> list[tuple[str, int]]:
+@dataclass(frozen=True)
+class Origin:
+    """Where one point stands: the log, the byte in it, and the line there (None: the file is no longer as it was)."""
+
+    step: int | None
+    value: float | None
+    path: str
+    offset: int
+    line: str | None
+
+    def as_json(self) -> dict[str, int | float | str | None]:
+        """Return the origin as JSON."""
+        return asdict(self)
+
+
+def locate(session: Session, run_id: str, name: str, step: int | None) -> list[tuple[str, int]]:
     """Return `(path, byte offset)` for each point of a metric at a step, in the order in which they were said."""
+    return [(path, offset) for _point, path, offset in _located(session, run_id, name, step)]
+
+
+def trace(session: Session, run_id: str, name: str, step: int | None) -> list[Origin]:
+    """Return where the points of a metric at a step stand, with their lines as the logs hold them now."""
+    return [
+        Origin(step, point.value, path, offset, _line_at(path, offset))
+        for point, path, offset in _located(session, run_id, name, step)
+    ]
+
+
+def _located(session: Session, run_id: str, name: str, step: int | None) -> list[tuple[MetricPoint, str, int]]:
     query = (
-        select(MetricPoint.series_id, MetricPoint.seq)
+        select(MetricPoint)
         .join(MetricSeries, col(MetricSeries.id) == MetricPoint.series_id)
         .where(MetricSeries.run_id == run_id, MetricSeries.name == name, MetricPoint.step == step)
         .order_by(col(MetricPoint.series_id), col(MetricPoint.seq))
     )
-    return [found for series_id, seq in session.exec(query) if (found := _at(session, series_id, seq)) is not None]
+    points = session.exec(query).all()
+    return [(point, *found) for point in points if (found := _at(session, point.series_id, point.seq)) is not None]
+
+
+def _line_at(path: str, offset: int) -> str | None:
+    """Return the text from a byte of a file to the end of its line; None where the file is not there."""
+    try:
+        with open(path, "rb") as file:
+            encoding = decode.encoding_of(file.read(4096))
+            file.seek(offset)
+            head = file.read(MAX_SHOWN_BYTES)
+    except OSError:
+        return None
+    if not head:
+        return None
+    lines, _consumed = decode.take_lines(head, offset, encoding, last=True)
+    return lines[0][1][:MAX_SHOWN_CHARS] if lines else ""
 
 
 def _at(session: Session, series_id: int, seq: int) -> tuple[str, int] | None:
@@ -138,4 +184,6 @@ def _at(session: Session, series_id: int, seq: int) -> tuple[str, int] | None:
     if block is None or seq >= block.seq + block.n_points:
         return None
     cursor = session.get(LogCursor, block.cursor_id)
-    return (cursor.path, unpack(block.offsets)[seq - block.seq]) if cursor else None
+    if cursor is None:
+        return None
+    return cursor.path.removesuffix(f"#{cursor.candidate}"), unpack(block.offsets)[seq - block.seq]

@@ -149,7 +149,10 @@ def _decode_json(body: str) -> Any:
 def _decode_literal(body: str) -> Any:
     """Decode a Python dict literal: as JSON where quotes and words can be exchanged, else by `ast.literal_eval`."""
     if '"' not in body and "\\" not in body:
-        found = _decode_json(_BARE.sub(lambda word: _WORDS[word[0]], body.replace("'", '"')))
+        said = body.replace("'", '"')
+        if any(word in said for word in _WORDS):
+            said = _BARE.sub(lambda word: _WORDS[word[0]], said)
+        found = _decode_json(said)
         if found is not None:
             return found
     if len(body) > 65536:

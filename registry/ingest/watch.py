@@ -16,7 +16,7 @@ from watchdog.observers import Observer
 from registry.ingest.engine import Engine, Look
 
 MAX_PAUSE_S = 0.05
-"""After a look the watcher rests twice as long as the look took, at most this long: a busy log costs no whole core."""
+"""After a look the watcher rests for twice its CPU time, at most this long: a busy log costs no whole core."""
 
 
 class _Changes(FileSystemEventHandler):
@@ -60,14 +60,14 @@ def watch(
         rescan_at = 0.0
         while not stop.is_set():
             changed = changes.take()
-            started = time.monotonic()
+            started, worked = time.monotonic(), time.thread_time()
             look = engine.glance(changed) if changed and started < rescan_at else None
             if look is None and (changed or started >= rescan_at):
                 look = engine.look(roots)
                 rescan_at = time.monotonic() + rescan_interval_s
             if look is not None and (look.n_points or look.new_runs):
                 told(look)
-            stop.wait(min(MAX_PAUSE_S, 2 * (time.monotonic() - started)))
+            stop.wait(min(MAX_PAUSE_S, 2 * (time.thread_time() - worked)))
             changes.woken.wait(max(0.0, rescan_at - time.monotonic()))
 
 

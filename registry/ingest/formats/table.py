@@ -46,6 +46,8 @@ def split_row(line: str, delimiter: str) -> list[str]:
     """Return the cells of one row, without the spaces and quotes around them; none of a row that is too long."""
     if len(line) > MAX_ROW_CHARS:
         return []
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(delimiter)]
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:
@@ -53,6 +55,8 @@ def split_row(line: str, delimiter: str) -> list[str]:
 
 
 def _is_header(names: list[str]) -> bool:
+    if names and numbers.to_number(names[-1]) is not None:
+        return False
     filled = [name for name in names if name]
     return (
         len(filled) >= len(names) - 1
@@ -80,7 +84,7 @@ def read(state: State, buffer: bytes, base: int, *, last: bool) -> tuple[list[Re
 
 def _row(state: State, offset: int, cells: list[str]) -> list[Record]:
     columns = state.get("columns")
-    if columns is None or (cells != columns["names"] and len(cells) > 1 and _is_header(cells)):
+    if columns is None or (len(cells) > 1 and cells != columns["names"] and _is_header(cells)):
         if not _is_header(cells):
             state["n_missed"] = state.get("n_missed", 0) + 1
             return []
@@ -157,7 +161,9 @@ def _admit(state: State, columns: State, values: Values) -> list[Values]:
     if columns["step"] is None and not (state.get("known_file") and any(map(gate.is_strong, values.values))):
         state["reason"] = "no column that counts (step, iter, epoch …): a results table is no series"
         return []
-    return gate.admit(state, f"columns by {columns['axis']}", values, sure=_sure(columns))
+    if "sure" not in columns:
+        columns["sure"] = _sure(columns)
+    return gate.admit(state, f"columns by {columns['axis']}", values, sure=columns["sure"])
 
 
 def _sure(columns: State) -> bool:

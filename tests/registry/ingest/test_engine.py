@@ -396,6 +396,20 @@ def test_a_point_is_traced_to_its_byte(registry: Registry, logs: Path) -> None:
             assert file.readline().startswith(f"step {step} ")
 
 
+def test_a_value_shows_the_line_that_it_came_from(cli: Callable[..., Any], logs: Path) -> None:
+    (logs / "a.log").write_text("# header\n" + steps(20))
+    cli("watch", logs, "--once")
+
+    said = cli("show", "latest", "--trace", "loss@7")
+
+    assert f"{logs / 'a.log'}:{len('# header') + 1 + len(steps(6))}" in said.out.replace("\n", "")
+    assert "step 7 loss: 0.142857" in said.out
+    (origin,) = cli("--json", "show", "latest", "--trace", "loss").json
+    assert (origin["step"], origin["line"]) == (20, "step 20 loss: 0.050000")
+    assert "no log holds" in cli("show", "latest", "--trace", "loss@99", code=4).err
+    assert "no metric 'los'" in cli("show", "latest", "--trace", "los", code=4).err
+
+
 # --- how a run stands
 
 
