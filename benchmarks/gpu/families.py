@@ -1,14 +1,16 @@
-"""On a CUDA machine: each family's `gpu` preset for a fixed time. Steps and samples a second, GPU memory, what
-recording costs, the card's own bf16 matrix rate, and whether a training that was stopped and resumed equals a straight
-one.
+"""On a CUDA machine: each family's `gpu` preset for a fixed time. Steps, samples and tokens a second, the share of the
+card's own measured bf16 matrix rate (MFU), GPU memory, what recording costs, and whether a training that was killed and
+resumed equals a straight one.
 
     python benchmarks/gpu/families.py [--seconds 60] [--preset gpu] [FAMILY…]
 
 The result file carries the name of the device and the date. A family that does not train here is named with its reason.
+With `--preset smoke` it runs on a CPU, to see that it does; that leaves no file.
 """
 
 import argparse
 import hashlib
+import json
 import statistics
 import subprocess
 import sys
@@ -18,29 +20,42 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from harness import Row, folder, report
+from harness import Row, folder, report, show
 
 import registry
 from registry import events
 from runners.training.family import family_names, find_family
 
+ARITHMETIC = Path(__file__).with_name("arithmetic.py")
 LAST_WEIGHTS = "last.safetensors"
+CPU_SIDE = 1_024
+POLL_S = 0.02
 
 
-def matmul_rate() -> float:
-    """Return the bf16 matrix rate of this device in TFLOP/s: the median of ten products of 8192 x 8192 matrices."""
-    n = 8192
-    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    for _ in range(5):
-        a @ b
-    taken = []
-    for _ in range(10):
-        torch.cuda.synchronize()
+def matmul_rate(device: str) -> float:
+    """Return the bf16 matrix rate of a device in TFLOP/s: the median of ten products of square matrices."""
+    n = 8_192 if device == "cuda" else CPU_SIDE
+    a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
+
+    def product_s() -> float:
         began = time.perf_counter()
         a @ b
-        torch.cuda.synchronize()
-        taken.append(time.perf_counter() - began)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    taken = [product_s() for _ in range(15)][5:]
     return 2 * n**3 / statistics.median(taken) / 1e12
+
+
+def arithmetic(family: str, preset: str) -> dict[str, float]:
+    """Return the floating point operations and the tokens of one step. Raises RuntimeError when it does not train."""
+    words = [sys.executable, str(ARITHMETIC), family, preset]
+    done = subprocess.run(words, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        if line.startswith("RESULT "):
+            return dict(json.loads(line.removeprefix("RESULT ")))
+    raise RuntimeError(f"arithmetic: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def train(family: str, *words: str) -> "subprocess.Popen[bytes]":
@@ -56,13 +71,14 @@ def ended(process: "subprocess.Popen[bytes]") -> None:
         raise RuntimeError(said.decode().strip().splitlines()[-1])
 
 
-def throughput(family: str, preset: str, seconds: float) -> list[Row]:
+def throughput(family: str, preset: str, seconds: float, card_tflops: float) -> list[Row]:
     """Train for a fixed time and read the journal: the first fifth is warm-up and does not count."""
+    step = arithmetic(family, preset)
     with folder():
         ended(train(family, "--preset", preset, "--max-time", f"{seconds:g}s", "--name", "bench"))
         with registry.open() as record:
-            (run,) = [run for run in record.runs() if run["name"] == "bench"]
-        journal = Path("runs") / f"bench-{run['id']}" / "journal.jsonl"
+            (run,) = record.runs()
+        (journal,) = Path("runs").glob("bench-*/journal.jsonl")
         lines = [events.decode(line) for line in journal.read_bytes().splitlines()]
     points = [event for event in lines if isinstance(event, events.Metrics) and event.s is not None]
     points = points[len(points) // 5 :]
@@ -72,8 +88,11 @@ def throughput(family: str, preset: str, seconds: float) -> list[Row]:
     rows = [
         Row(f"{family}: steps", rate, "1/s"),
         Row(f"{family}: samples", rate * batch, "1/s"),
+        Row(f"{family}: arithmetic", rate * step["flops"] / 1e12, "TFLOP/s", "", "bf16 matrices", card_tflops),
+        Row(f"{family}: MFU", rate * step["flops"] / 1e12 / card_tflops * 100, "%"),
         Row(f"{family}: recording", recording_share(lines) * 100, "% of the time", "<= 1"),
     ]
+    rows += [Row(f"{family}: tokens", rate * step["tokens"], "1/s")] if step["tokens"] else []
     return rows + ([Row(f"{family}: GPU memory", memory, "MiB")] if memory is not None else [])
 
 
@@ -88,31 +107,41 @@ def recording_share(lines: list[events.AnyEvent]) -> float:
     return cost_s / (lines[-1].at - lines[0].at)
 
 
-def resumed_equals_straight(family: str, stop_after_s: float) -> bool:
-    """Train the smoke preset whole, and again with a SIGTERM in between; return whether the last weights are equal."""
+def resumed_equals_straight(family: str) -> bool:
+    """Train the smoke preset whole, and again with a SIGKILL in between; return whether the last weights are equal.
+
+    Raises RuntimeError when the second training was over before it could be killed.
+    """
     digests = []
-    for stop in (False, True):
+    for killed in (False, True):
         with folder():
             process = train(family, "--preset", "smoke", "--name", "bench")
-            if stop:
-                time.sleep(stop_after_s)
-                process.terminate()
-            ended(process)
-            if stop and process.returncode == 130:
+            if killed:
+                _kill_at_a_checkpoint(process)
                 ended(train(family, "--resume", "bench"))
+            else:
+                ended(process)
             (weights,) = Path("runs").glob(f"bench-*/checkpoints/{LAST_WEIGHTS}")
             digests.append(hashlib.sha256(weights.read_bytes()).hexdigest())
     return digests[0] == digests[1]
 
 
-def measure(family: str, preset: str, seconds: float) -> tuple[list[Row], str]:
+def _kill_at_a_checkpoint(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a training as soon as it has something to go on from."""
+    while not any(Path("runs").glob("bench-*/checkpoints/resume.pt")):
+        if process.poll() is not None:
+            raise RuntimeError("the training was over before it could be killed")
+        time.sleep(POLL_S)
+    process.kill()
+    process.communicate()
+
+
+def measure(family: str, preset: str, seconds: float, card_tflops: float) -> tuple[list[Row], str]:
     """Return the rows of a family, and why there are none."""
     try:
         find_family(family)
-        began = time.perf_counter()
-        rows = throughput(family, preset, seconds)
-        equal = resumed_equals_straight(family, max(5.0, (time.perf_counter() - began) / 10))
-        return [*rows, Row(f"{family}: resumed equals straight", float(equal), "", "1")], ""
+        rows = throughput(family, preset, seconds, card_tflops)
+        return [*rows, Row(f"{family}: resumed equals straight", resumed_equals_straight(family), "", "1")], ""
     except (registry.HoldfastError, RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
         return [], f"{type(error).__name__}: {error}"
 
@@ -126,16 +155,20 @@ def main() -> None:
     has_gpu = torch.cuda.is_available()
     if options.preset == "gpu" and not has_gpu:
         sys.exit("no CUDA device here; --preset smoke tries the script on a CPU")
-    rows = [Row("bf16 matrix rate of the card", matmul_rate(), "TFLOP/s")] if has_gpu else []
+    rate = matmul_rate("cuda" if has_gpu else "cpu")
+    rows = [Row("bf16 matrix rate", rate, "TFLOP/s")]
     absent = {}
     for family in options.families or family_names():
-        found, why = measure(family, options.preset, options.seconds)
+        found, why = measure(family, options.preset, options.seconds, rate)
         rows += found
         if why:
             absent[family] = why
             print(f"{family}: {why}")
-    device = torch.cuda.get_device_name() if has_gpu else "cpu"
-    report(f"gpu-{device.replace(' ', '-').lower()}", rows, device=device, absent=absent)
+    if has_gpu:
+        device = torch.cuda.get_device_name()
+        report(f"gpu-{device.replace(' ', '-').lower()}", rows, device=device, absent=absent)
+    else:
+        show("on a CPU: only to see that it runs", [("", row) for row in rows])
 
 
 if __name__ == "__main__":
