@@ -255,18 +255,31 @@ def _check_restored(path: Path) -> None:
 
 
 def _put_in_place(staged: Path, root: Path, names: Sequence[str]) -> list[Path]:
-    aside = root / f"{DATABASE_NAME}.before-restore-{int(clock.now())}"
+    """Move fetched files to where they belong, runs.db last. Settings that are there stay; so does what is longer."""
+    suffix = f".before-restore-{int(clock.now())}"
     if (root / DATABASE_NAME).exists():
-        snapshot_or_rename(root / DATABASE_NAME, aside)
+        snapshot_or_rename(root / DATABASE_NAME, root / f"{DATABASE_NAME}{suffix}")
     placed = []
     for name in sorted(names, key=lambda name: name == DATABASE_NAME):
         target = root / name
-        if target.exists() and name != DATABASE_NAME and target.stat().st_size >= (staged / name).stat().st_size:
-            continue
+        if target.exists() and name != DATABASE_NAME:
+            if name == SETTINGS_NAME or target.stat().st_size >= (staged / name).stat().st_size:
+                continue
+            if not _begins_with(staged / name, target):
+                target.rename(target.with_name(target.name + suffix))
         target.parent.mkdir(parents=True, exist_ok=True)
         (staged / name).replace(target)
         placed.append(target)
     return placed
+
+
+def _begins_with(longer: Path, shorter: Path) -> bool:
+    """Return whether a file begins with the bytes of another, so that nothing is lost when it takes its place."""
+    with open(longer, "rb") as new, open(shorter, "rb") as old:
+        while block := old.read(1 << 20):
+            if new.read(len(block)) != block:
+                return False
+    return True
 
 
 def snapshot_or_rename(path: Path, aside: Path) -> None:

@@ -177,3 +177,16 @@ def test_copying_that_cannot_be_started_is_a_line_and_no_end(tmp_path: Path, mon
     monkeypatch.setattr(copy_along.sys, "executable", str(tmp_path / "no-such-python"))
     (problem,) = CopyAlong("runs.db", "abc123", ["nas"]).finish(print)
     assert "could not be started" in problem
+
+
+# --- a built-in family
+
+
+def test_a_training_of_a_family_is_copied_to_the_last_checkpoint(cli: Cli, nas: Path) -> None:
+    pytest.importorskip("torch")
+    words = ["train", "ternary_vae:v5.5", "--preset", "smoke", "--max-time", "2s", "--name", "t", "--copy-to", "nas"]
+    done = subprocess.run([*REGISTRY, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = copies(cli, "t")
+    assert {"resume.pt", "last.safetensors"} <= {Path(path).name for path in found}
+    assert set(map(tuple, found.values())) == {("verified",)}

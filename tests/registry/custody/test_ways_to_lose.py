@@ -259,3 +259,22 @@ def test_the_guard_says_which_record_it_asked(cli: Cli, record: Record, nas: Pat
     cli("copy", run.id, "--to", "nas")
     said = cli("guard", run.id, "--accept-single", "--dry-run")
     assert f"{tmp_path / 'runs.db'}" in said.out
+
+
+def test_a_restore_takes_no_settings_and_no_other_words_away(
+    cli: Cli, record: Record, nas: Path, tmp_path: Path
+) -> None:
+    run = record()
+    settings, output = tmp_path / "registry.toml", run.folder / "output.log"
+    settings.write_text("[policy]\nnum_copies = 1\n# a long remark that is not there any more\n")
+    output.write_bytes(b"epoch 1\nepoch 2\n")
+    cli("backup", "--to", "nas")
+    settings.write_text("[policy]\nnum_copies = 2\n")
+    output.write_bytes(b"another\n")
+    cli("restore", nas, "--yes")
+    assert settings.read_text() == "[policy]\nnum_copies = 2\n"
+    (aside,) = run.folder.glob("output.log.before-restore-*")
+    assert aside.read_bytes() == b"another\n" and output.read_bytes() == b"epoch 1\nepoch 2\n"
+    output.write_bytes(b"epoch 1\n")
+    cli("restore", nas, "--yes")
+    assert output.read_bytes() == b"epoch 1\nepoch 2\n" and len(list(run.folder.glob("output.log.*"))) == 1
