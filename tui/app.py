@@ -20,8 +20,9 @@ from textual.screen import Screen
 from registry.errors import HoldfastError
 from tui import acts, theme
 from tui.actions import MODES, bindings, keymap_problems
+from tui.background import in_background
 from tui.facts import Status
-from tui.jobs import Jobs, JobState, Work
+from tui.jobs import FAREWELL_S, Jobs, JobState, Work
 from tui.memory import recall, remember, state_file
 from tui.messages import JobEnded, JobProgressed, RegistryChanged, RegistryLost, RegistryOpened, StatusLoaded
 from tui.screens.base import RegistryScreen
@@ -72,9 +73,9 @@ class Dashboard(App[None]):
         self.baseline: str | None = None
         self.memory = recall(self.store.url)
         self._been: list[str] = []
-        self.jobs = Jobs(self.post_message, partial(self.run_worker, thread=True, group="jobs"))
-        self.job: JobState | None = None
+        self.jobs = Jobs(self.post_message, partial(in_background, self, name="job"))
         self._stop = threading.Event()
+        self._watching: threading.Thread | None = None
         for own in theme.OWN_THEMES:
             self.register_theme(own)
         plain = theme.first_theme(self.console.color_system, self.no_color)
@@ -85,13 +86,18 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Begin to watch once the first picture is on the screen."""
+        self.call_after_refresh(self._watch)
+
+    def _watch(self) -> None:
         watcher = Watcher(self.store, self.post_message)
-        self.call_after_refresh(self.run_worker, partial(watcher.run, self._stop), thread=True, group="watch")
+        self._watching = in_background(self, partial(watcher.run, self._stop), "watch")
 
     def on_unmount(self) -> None:
-        """Let the watching thread and the jobs go."""
+        """Let the jobs and the watching thread go; one that hangs is left behind."""
         self._stop.set()
         self.jobs.stop_all()
+        if self._watching is not None:
+            self._watching.join(FAREWELL_S)
 
     def on_registry_opened(self, message: RegistryOpened) -> None:
         """Put the keys where registry.toml wants them."""
@@ -148,15 +154,17 @@ class Dashboard(App[None]):
         """Read the copies of runs (None: all) back."""
         self.begin_job(f"verify {clean(name)}", partial(acts.verify, self.store, run_ids, None))
 
+    @property
+    def job(self) -> JobState | None:
+        """How far the job is that was begun last, of those going on."""
+        return self.jobs.newest
+
     def on_job_progressed(self, message: JobProgressed) -> None:
         """Show how far the job is."""
-        if message.state.title in self.jobs.running:
-            self.job = message.state
-            self._tell_screens(stale=False)
+        self._tell_screens(stale=False)
 
     def on_job_ended(self, message: JobEnded) -> None:
         """Say what came of a job; what has many lines gets a page of its own."""
-        self.job = None
         if message.error is not None:
             self.tell(message.error)
         elif len(message.lines) > 2:

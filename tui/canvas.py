@@ -30,11 +30,14 @@ class Canvas:
         if x0 == x1:
             self._run(x0, y0, y1, colour)
             return
-        slope, above = (y1 - y0) / (x1 - x0), y0
+        slope = (y1 - y0) / (x1 - x0)
+        y = y0
         for x in range(x0, x1 + 1):
-            below = y1 if x == x1 else round(y0 + slope * (x + 0.5 - x0))
-            self._run(x, above, below, colour)
-            above = below
+            following = y1 if x + 1 >= x1 else round(y0 + slope * (x + 1 - x0))
+            # A steep step is filled up to the dot before the next one; there is never a corner of three dots.
+            last = following - 1 if following > y + 1 else following + 1 if following < y - 1 else y
+            self._run(x, y, y1 if x == x1 else last, colour)
+            y = following
 
     def _run(self, x: int, y0: int, y1: int, colour: str) -> None:
         first, last = (y0, y1) if y0 <= y1 else (y1, y0)

@@ -1,13 +1,14 @@
 """What takes a while and changes something: copy, verify, ask the guard. One thread a job; it reports in messages.
 
-A job that is cancelled stops at the next block of bytes; what it did by then is recorded by the registry itself.
+A job that is cancelled stops at the next block of bytes; what it did by then is recorded by the registry itself. One
+that does not even get to the next block is left behind when the dashboard ends.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual.message import Message
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from registry.copies.transfer import Progress
 
 REPORT_EVERY_S = 0.1
+FAREWELL_S = 2.0
+"""How long the end of the dashboard waits for jobs that were told to stop."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class JobState:
     def share(self) -> float | None:
         """How much of the phase is done, None when that cannot be told."""
         return min(1.0, self.done / self.total) if self.total else None
+
+
+Start = Callable[[Callable[[], None]], threading.Thread]
+"""What begins a thread."""
 
 
 class Work(Protocol):
@@ -83,15 +90,24 @@ class Reporter:
 class Jobs:
     """The jobs of a session."""
 
-    def __init__(self, post: Callable[[Message], bool], start: Callable[[Callable[[], None]], Any]) -> None:
+    def __init__(
+        self, post: Callable[[Message], bool], start: Callable[[Callable[[], None]], threading.Thread]
+    ) -> None:
         self._post = post
         self._start = start
         self._running: dict[str, Reporter] = {}
+        self._threads: dict[str, threading.Thread] = {}
 
     @property
     def running(self) -> tuple[str, ...]:
         """The titles of what is going on."""
         return tuple(self._running)
+
+    @property
+    def newest(self) -> JobState | None:
+        """How far the job is that was begun last, of those going on."""
+        reporter = next(reversed(list(self._running.values())), None)
+        return reporter.state if reporter is not None else None
 
     def begin(self, title: str, work: Work) -> bool:
         """Begin a job unless the same one is going on already; its end arrives as `JobEnded`."""
@@ -99,7 +115,7 @@ class Jobs:
             return False
         reporter = self._running[title] = Reporter(title, self._post)
         self._post(JobProgressed(reporter.state))
-        self._start(lambda: self._run(reporter, work))
+        self._threads[title] = self._start(lambda: self._run(reporter, work))
         return True
 
     def _run(self, reporter: Reporter, work: Work) -> None:
@@ -115,13 +131,18 @@ class Jobs:
         self._post(ended)
 
     def cancel(self) -> str | None:
-        """Stop the newest job and return its title, None when there is none."""
-        title = next(reversed(self._running), None)
-        if title is not None:
-            self._running[title].stopped.set()
-        return title
+        """Stop the newest job that was not told to stop yet; return its title, None when there is none."""
+        for title, reporter in reversed(list(self._running.items())):
+            if not reporter.stopped.is_set():
+                reporter.stopped.set()
+                return title
+        return None
 
     def stop_all(self) -> None:
-        """Stop everything: the dashboard ends."""
+        """Stop everything, and wait a moment for what is at a block of bytes: the dashboard ends."""
         for reporter in list(self._running.values()):
             reporter.stopped.set()
+        until = time.monotonic() + FAREWELL_S
+        for title in self.running:
+            if title in self._threads:
+                self._threads[title].join(max(0.0, until - time.monotonic()))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui import charts
+from tui.canvas import Canvas
 from tui.charts import Curve, Look
 from tui.series import curve_of
 from tui.sketch import N_BUCKETS, Bucket, Sketch, thin
@@ -85,6 +86,38 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_positive_and_counts_it() -> N
 
 def test_nothing_is_drawn_when_nothing_is_finite() -> None:
     assert charts.draw((Curve("a", "red", (), (), (1.0, 2.0)),), 40, 8, Look()) == ()
+
+
+def test_a_value_far_out_is_an_arrow_at_the_edge_and_the_rest_keeps_its_shape() -> None:
+    ys = [1.6 * 0.95**k for k in range(60)]
+    ys[41] = 24.5
+    curve = Curve("a", "#56b4e9", tuple(map(float, range(60))), tuple(ys))
+    assert charts.far_out([curve], Look()) == [24.5]
+    assert charts.value_range([curve], Look()).high < 3
+    assert "▲" in charts.draw((curve,), 60, 12, Look())[0].plain
+    assert charts.far_out([curve], Look(log=True)) == []
+
+
+def test_values_that_spread_evenly_are_all_shown() -> None:
+    curve = Curve("a", "#56b4e9", tuple(map(float, range(60))), tuple(float(k * k) for k in range(60)))
+    assert charts.far_out([curve], Look()) == []
+
+
+def test_a_line_is_drawn_from_dot_to_dot() -> None:
+    canvas = Canvas(2, 1)
+    canvas.line(3, 0, 0, 3, "red")
+    assert list(canvas.rows()) == [[("⡠⠊", "red")]]
+
+
+@given(st.integers(0, 39), st.integers(0, 39), st.integers(0, 39), st.integers(0, 39))
+def test_a_line_never_leaves_the_box_of_its_ends(x0: int, y0: int, x1: int, y1: int) -> None:
+    canvas = Canvas(20, 10)
+    canvas.line(x0, y0, x1, y1, "red")
+    rows = ["".join(text for text, _ in row) for row in canvas.rows()]
+    inked = [(column, row) for row, text in enumerate(rows) for column, char in enumerate(text) if char != " "]
+    assert {(x0 // 2, y0 // 4), (x1 // 2, y1 // 4)} <= set(inked)
+    assert min(x0, x1) // 2 <= min(c for c, _ in inked) <= max(c for c, _ in inked) <= max(x0, x1) // 2
+    assert min(y0, y1) // 4 <= min(r for _, r in inked) <= max(r for _, r in inked) <= max(y0, y1) // 4
 
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(1, 12))

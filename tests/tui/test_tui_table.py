@@ -130,6 +130,15 @@ async def test_columns_that_do_not_fit_are_reached_sideways_and_never_cut() -> N
         assert shown.first_column == 0
 
 
+async def test_the_sign_that_more_follows_covers_no_title_and_names_get_the_room_that_is_left() -> None:
+    async with table((30, 8)) as (app, shown, pilot):
+        shown.show(ListLines([Line("a", (Cell("a long run name"), Cell("1"), Cell("2"), Cell("3")))]))
+        await pilot.pause()
+        head, row = screen_text(app).splitlines()[:2]
+        assert head.split() == ["Name", "Alpha", "›"]
+        assert "a long run name" in row
+
+
 async def test_a_click_chooses_a_row_two_open_it_and_a_title_sorts() -> None:
     async with table() as (app, shown, pilot):
         shown.show(ListLines([line(k) for k in "abc"]), sorting=Sorting("name", True))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.screen import Screen
 
 from registry.errors import HoldfastError
+from tui.background import in_background
 from tui.faults import explained
 from tui.messages import SnapshotFailed, SnapshotLoaded
 from tui.snapshots import Store
@@ -42,7 +43,7 @@ class Asking(_Screen):
             self._waiting[question] = how
             return
         self._in_flight.add(question)
-        self.run_worker(partial(self._answer, question, how), thread=True, group=question, name=question)
+        in_background(self.app, partial(self._answer, question, how), question)
 
     @property
     def is_busy(self) -> bool:

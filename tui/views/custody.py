@@ -54,6 +54,8 @@ def caption(custody: "Custody", *, everything: bool) -> Content:
     else:
         said = f" {custody.n_unsafe:,} of {count(custody.n_artifacts, 'artifact')} without a verified copy that counts"
         parts = [Content.styled(said, "bold $text-error" if custody.n_unsafe else "bold $text-success")]
+        if n_shown < custody.n_unsafe:
+            parts.append(Content.styled(f"  the newest {n_shown:,} are listed", "$text-muted"))
     if not custody.require_other_domain:
         parts.append(Content.styled("  copies on the same disk count here (registry.toml)", "$text-warning"))
     return Content("").join(parts)
