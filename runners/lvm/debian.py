@@ -49,11 +49,10 @@ _LEFT_OUT = ("translations", "_static", "_sources")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents as lists of sentences, how many of the last ones are out of domain, and where all came from."""
+    """Documents as lists of sentences, how many of the last ones are out of domain, and how many files were no text."""
 
     documents: list[list[str]]
     n_other: int
-    packages: list[str]
     n_unreadable: int
 
 
@@ -106,23 +105,35 @@ def read_corpus(packages: Sequence[Path], other: Path | None, n_pages: int = N_P
     """
     turns = zip_longest(*(_pages(package) for package in packages))
     seen: set[str] = set()
-    documents: list[list[str]] = []
-    n_unreadable = 0
-    for path in (path for turn in turns for path in turn if path):
-        if len(documents) == n_pages:
-            break
-        try:
-            fresh = [one for one in dict.fromkeys(sentences_of(path)) if one not in seen][:MAX_SENTENCES]
-        except UsageError:
-            n_unreadable += 1
-            continue
-        if len(fresh) >= MIN_SENTENCES:
-            documents.append(fresh)
-            seen.update(fresh)
-    if not documents:
+    unreadable: list[Path] = []
+    pages = _take(_read((path for turn in turns for path in turn if path), unreadable), n_pages, seen)
+    if not pages:
         raise CheckFailedError("no page of prose in these packages", hint=", ".join(path.name for path in packages))
-    chapters = [] if other is None else _distinct(read_chapters(other), seen)[:N_CHAPTERS]
-    return Corpus(documents + chapters, len(chapters), [path.name for path in packages], n_unreadable)
+    chapters = [] if other is None else _take(read_chapters(other), N_CHAPTERS, seen)
+    return Corpus(pages + chapters, len(chapters), len(unreadable))
+
+
+def _read(paths: Iterable[Path], unreadable: list[Path]) -> Iterator[list[str]]:
+    """Yield the sentences of files one by one; those that are no text are noted instead."""
+    for path in paths:
+        try:
+            yield sentences_of(path)
+        except UsageError:
+            unreadable.append(path)
+
+
+def _take(documents: Iterable[list[str]], n: int, seen: set[str]) -> list[list[str]]:
+    """Return the first `n` documents with enough sentences that were not seen before; what is taken is seen then."""
+    least, most = SENTENCE_LETTERS
+    taken: list[list[str]] = []
+    for document in documents:
+        fits = [one for one in dict.fromkeys(document) if least <= len(one) <= most and one not in seen]
+        if len(fits) >= MIN_SENTENCES:
+            taken.append(fits[:MAX_SENTENCES])
+            seen.update(taken[-1])
+        if len(taken) == n:
+            break
+    return taken
 
 
 def _pages(package: Path) -> list[Path]:
@@ -144,18 +155,6 @@ def read_chapters(listing: Path) -> list[list[str]]:
         if verse:
             chapters[f"{verse[1]} {verse[2]}"].append(verse[4])
     return [chapters[name] for name in sorted(chapters, key=_shuffled)]
-
-
-def _distinct(documents: Iterable[list[str]], seen: set[str]) -> list[list[str]]:
-    return [one for one in _fresh(documents, set(seen)) if len(one) >= MIN_SENTENCES]
-
-
-def _fresh(documents: Iterable[list[str]], seen: set[str]) -> Iterator[list[str]]:
-    least, most = SENTENCE_LETTERS
-    for document in documents:
-        fits = [one for one in dict.fromkeys(document) if least <= len(one) <= most and one not in seen]
-        seen.update(fits)
-        yield fits[:MAX_SENTENCES]
 
 
 def _list_other(folder: Path) -> Path | None:
