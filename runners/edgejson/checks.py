@@ -52,6 +52,8 @@ class Finding:
     row: Row | None
     message: str
     topic: str = ""
+    rule: str = ""
+    """The invariant that does not hold, as `schema.name`."""
 
 
 @dataclass
@@ -134,7 +136,8 @@ def _invariants(check: str, title: str, rows: Sequence[Row]) -> Result:
         assert row.schema
         for invariant in broken(row.schema, row.answer):
             name = f"{row.schema.id}.{invariant.name}"
-            result.findings.append(Finding(row, f"{name} does not hold: {invariant.rule.text[:90]}", invariant.topic))
+            message = f"{name} does not hold: {invariant.rule.text[:90]}"
+            result.findings.append(Finding(row, message, invariant.topic, name))
     for schema in {row.schema.id: row.schema for row in whole if row.schema}.values():
         if not schema.invariants and (why := _could_be_related(schema)):
             result.warnings.append(f"{schema.id} declares no invariant, and has {why}")

@@ -13,7 +13,7 @@ from runners.edgejson.checks import validator
 from runners.edgejson.forms import flat
 from runners.edgejson.schema import Schema, broken
 
-METRICS = ("json_valid", "json_exact", "field_f1_top", "leaf_f1", "schema_ok", "math_ok")
+METRICS = ("json_valid", "json_exact", "field_f1_top", "leaf_f1", "schema_ok", "math_ok", "compliance_legacy")
 Z_95 = 1.959964
 N_REPLICATES = 2000
 _NOTHING = object()
@@ -51,7 +51,8 @@ def same(one: Any, other: Any) -> bool:
 def score(text: str, expected: Mapping[str, Any], schema: Schema) -> dict[str, float]:
     """Return the scores of one answer, each from 0 to 1; see METRICS.
 
-    `math_ok` asks that all invariants hold, of an answer that satisfies its JSON Schema.
+    `math_ok` asks that all invariants hold, of an answer that satisfies its JSON Schema; `compliance_legacy` is what
+    the published evaluation calls compliance: the expected keys are there, each with a value of the expected type.
     """
     try:
         answer = extract(text)
@@ -65,6 +66,7 @@ def score(text: str, expected: Mapping[str, Any], schema: Schema) -> dict[str, f
         "leaf_f1": _f1(flat(answer), flat(expected)),
         "schema_ok": float(fits),
         "math_ok": float(fits and not broken(schema, answer)),
+        "compliance_legacy": float(all(type(answer.get(key)) is type(value) for key, value in expected.items())),
     }
 
 

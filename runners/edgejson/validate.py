@@ -59,6 +59,8 @@ def _print_result(result: Result) -> None:
         rows = result.rows(topic)
         by_split = ", ".join(f"{len(result.rows(topic, split))} {split}" for split in (TRAIN, TEST))
         print(f"           {topic}: {len(rows)} rows ({by_split})")
+    for rule, n in Counter(one.rule for one in result.findings if one.rule).most_common():
+        print(f"           {rule}: {n} rows")
     for one in result.findings[:3]:
         where = f"{one.row.file}:{one.row.number}: " if one.row else ""
         print(f"           {where}{one.message}")

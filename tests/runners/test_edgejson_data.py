@@ -161,6 +161,15 @@ class TestPublished:
         assert [len(results["V9"].rows("", split)) for split in ("train", "test")] == [72, 20]
         assert results["V2"].passed and results["V8"].passed
 
+    def test_the_command_says_so(self, capsys):
+        for version, said in (
+            (2, "totals: 92 rows (72 train, 20 test)"),
+            (3, "multi_party_transaction.amounts: 8 rows"),
+        ):
+            files = [str(PUBLISHED / f"edgejson_{split}_v{version}.jsonl") for split in ("train", "test")]
+            assert validate_main([*files, "--only", "V3"]) == 1
+            assert said in capsys.readouterr().out
+
     def test_its_own_checks_are_sharp_enough_to_say_so(self):
         assert self_test(self.read(2)).passed
 

@@ -1,10 +1,12 @@
 """Scores: an answer that is there is found, one that is wrong is not right, and an interval says how sure that is."""
 
+from pathlib import Path
+
 import pytest
 
 from runners.edgejson.catalogue import SCHEMAS
 from runners.edgejson.model import answer_text
-from runners.edgejson.scoring import extract, paired_gain, same, score, wilson
+from runners.edgejson.scoring import METRICS, extract, paired_gain, same, score, wilson
 
 NESTED = {"a": {"b": {"c": {"d": [{"e": "}{"}]}}}}
 
@@ -33,6 +35,8 @@ def test_each_score_asks_its_own_question():
     partly = score(answer_text({**expected, "rating": 5}), expected, schema)
     assert partly["json_exact"] == 0.0 and partly["field_f1_top"] == 0.5 and partly["schema_ok"] == 1.0
     extra = score(answer_text({**expected, "mood": "good"}), expected, schema)
+    assert extra["compliance_legacy"] == 1.0
+    assert score(answer_text({**expected, "rating": "4"}), expected, schema)["compliance_legacy"] == 0.0
     assert extra["schema_ok"] == 0.0 and extra["leaf_f1"] == pytest.approx(0.8)
     order = {"order_id": "A", "customer_name": "B", "items": [{"product_name": "X", "quantity": 2, "price": 3.0}]}
     wrong_sum = score(
@@ -54,3 +58,13 @@ def test_a_paired_gain_knows_that_the_rows_are_the_same():
     assert (paired_gain(base, base).low, paired_gain(base, base).high) == (0.0, 0.0)
     better = paired_gain([1.0] * 100, base)
     assert better.value == 0.5 and better.low > 0.3
+
+
+def test_the_published_figures_stand_beside_ours(cli):
+    rows = Path(__file__).parents[2] / "docs" / "families" / "published" / "edgejson.md"
+    cli("import", rows)
+    shown = cli("compare", "published LoRA 135M, version 3", "published LoRA 360M, version 3", "--json").out
+    assert "edge/json_exact" in shown and "0.247" in shown and "0.551" in shown
+    assert {f"edge/{name}" for name in METRICS} >= {
+        name for name in ("edge/json_exact", "edge/field_f1_top", "edge/compliance_legacy") if name in rows.read_text()
+    }
