@@ -1,7 +1,5 @@
 """Training the latent vector model: every variant learns, is recorded, stops in order and goes on exactly."""
 
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +16,7 @@ from runners.lvm.answer import load_model
 from runners.lvm.sequences import Encoder, unit
 from runners.training import start
 from runners.training.checkpoints import load_weights
-from runners.training.loop import Loop
+from tests.runners.training.helpers import journal, stop_at
 
 
 @pytest.fixture(autouse=True)
@@ -33,29 +31,25 @@ def train(variant: str, *overrides: str, **more):
     return start.train_family(FAMILY, settings, variant=variant, preset="smoke", **more)
 
 
-def journal(outcome) -> list[events.AnyEvent]:
-    return [events.decode(line) for line in (outcome.folder / "journal.jsonl").read_bytes().splitlines()]
-
-
 @pytest.mark.parametrize("variant", sorted(FAMILY.variants))
 def test_every_variant_finds_the_rotation_better_than_it_can_be_guessed(variant):
     outcome = train(variant, "epochs=30" if variant in ("amn", "gru", "lstm") else "epochs=12")
-    own = next(e for e in journal(outcome) if isinstance(e, events.Evaluation) and e.digest)
+    own = next(e for e in journal(outcome.folder) if isinstance(e, events.Evaluation) and e.digest)
     assert outcome.status == "finished"
     assert own.intervals["5cat/skill_cosine"][0] > 0
     assert own.digest == next(
-        e.digest for e in reversed(journal(outcome)) if isinstance(e, events.Artifact) and e.role == "best"
+        e.digest for e in reversed(journal(outcome.folder)) if isinstance(e, events.Artifact) and e.role == "best"
     )
 
 
 def test_controls_and_baselines_are_recorded_beside_the_model():
-    subjects = {e.subject for e in journal(train("p1")) if isinstance(e, events.Evaluation)}
+    subjects = {e.subject for e in journal(train("p1").folder) if isinstance(e, events.Evaluation)}
     assert {"oracle", "constant", "copy_last", "shuffled", "mean_context", "ar5", "copy_last_centred"} <= subjects
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(monkeypatch):
     straight = train("rank", name="straight")
-    _stop_at(30, monkeypatch)
+    stop_at(30, monkeypatch)
     settings = FAMILY.build("rank", "smoke", ("threads=1", "checkpoint_every=20"))
     stopped = start.train_family(FAMILY, settings, variant="rank", preset="smoke", name="stopped")
     assert stopped.status == "killed" and stopped.step == 30
@@ -65,16 +59,6 @@ def test_a_stopped_training_goes_on_to_the_same_weights(monkeypatch):
     assert resumed.status == "finished"
     one, other = (load_weights(o.folder / "checkpoints" / "last.safetensors")[0] for o in (straight, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def _stop_at(step: int, monkeypatch) -> None:
-    """Send this process SIGTERM while it makes a step."""
-
-    def show(loop: Loop, text: str) -> None:
-        if loop.current == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Loop, "show", show)
 
 
 def test_a_checkpoint_says_enough_to_be_loaded_alone():
@@ -187,7 +171,7 @@ def test_the_table_is_made_of_what_is_recorded_and_trains_nothing_twice(capsys):
 
 def test_the_suites_name_only_what_is_measured():
     outcome = train("rank", "n_documents=150")
-    own = {name for e in journal(outcome) if isinstance(e, events.Evaluation) and e.digest for name in e.metrics}
+    own = {name for e in journal(outcome.folder) if isinstance(e, events.Evaluation) and e.digest for name in e.metrics}
     for name in ("5cat", "5cat-control", "5cat-stages"):
         suite = parse_suite(load_suite_text(name)[1], name)
         missing = {gate.metric for gate in suite.gates} - own
