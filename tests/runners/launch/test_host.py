@@ -39,7 +39,7 @@ def start(*words, script=None, **options):
 
 
 def end(process, code=0):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=170)
     assert process.returncode == code and 'Traceback (most recent call last):\n  File "/work' not in err, (out, err)
     return out, err
 
