@@ -16,7 +16,7 @@ from registry import clock, custody
 from registry.copies.record import ArtifactFacts, append_events, ensure_copies, load_copies, load_places, rows_in
 from registry.copies.remotes import Connected, connect
 from registry.copies.sources import artifact_sources, is_here, nothing_source, store_source
-from registry.copies.verify import check_copies
+from registry.copies.verify import batches, check_copies
 from registry.custody import Event
 from registry.database import Database
 from registry.errors import CheckFailedError, HoldfastError, NotFoundError, UnreachableError
@@ -242,7 +242,10 @@ class Transfer:
         self._progress.phase("copying", len(sources), sum(source.size_bytes for source in sources))
         arrived: set[str] = set()
         pool = ThreadPoolExecutor(max_workers=self._jobs)
-        waiting = [pool.submit(self._connected.store.put, part, self._progress.meter) for part in _batches(sources)]
+        waiting = [
+            pool.submit(self._connected.store.put, part, self._progress.meter)
+            for part in batches(sources, BATCH_FILES, BATCH_BYTES)
+        ]
         try:
             for future in as_completed(waiting):
                 arrived |= self._record(future.result())
@@ -384,16 +387,3 @@ def quarantine(db: Database, connected: Connected, copy: Copy) -> str:
     with db.write() as session:
         append_events(session, connected.place, [(copy_id(copy), event)])
     return f"{key}.{number}"
-
-
-def _batches(sources: Sequence[Source]) -> Iterator[list[Source]]:
-    batch: list[Source] = []
-    n_bytes = 0
-    for source in sources:
-        if batch and (len(batch) >= BATCH_FILES or n_bytes + source.size_bytes > BATCH_BYTES):
-            yield batch
-            batch, n_bytes = [], 0
-        batch.append(source)
-        n_bytes += source.size_bytes
-    if batch:
-        yield batch

@@ -5,6 +5,7 @@ The place proves its identity before and after each batch. Nothing is moved or r
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from registry import clock, custody
 from registry.copies.record import append_events
@@ -39,16 +40,25 @@ class Checked:
         return self.standings[_id(copy)].doubt if event.result == "match" else event.result
 
 
-def batches(copies: Sequence[Copy]) -> Iterator[list[Copy]]:
-    """Yield copies in batches small enough that an interruption loses little."""
-    batch: list[Copy] = []
+class _Bytes(Protocol):
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it is."""
+
+
+Item = TypeVar("Item", bound=_Bytes)
+
+
+def batches(items: Sequence[Item], most_files: int = MOST_FILES, most_bytes: int = MOST_BYTES) -> Iterator[list[Item]]:
+    """Yield blobs in batches small enough that an interruption loses little; one at least in each."""
+    batch: list[Item] = []
     n_bytes = 0
-    for copy in copies:
-        if batch and (len(batch) >= MOST_FILES or n_bytes + copy.size_bytes > MOST_BYTES):
+    for item in items:
+        if batch and (len(batch) >= most_files or n_bytes + item.size_bytes > most_bytes):
             yield batch
             batch, n_bytes = [], 0
-        batch.append(copy)
-        n_bytes += copy.size_bytes
+        batch.append(item)
+        n_bytes += item.size_bytes
     if batch:
         yield batch
 
