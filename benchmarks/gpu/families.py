@@ -65,10 +65,11 @@ def train(family: str, *words: str) -> "subprocess.Popen[bytes]":
 
 
 def ended(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for a training. Raises RuntimeError with the last line that it said when it failed."""
+    """Wait for a training. Raises RuntimeError with its complaint when it failed."""
     _, said = process.communicate()
     if process.returncode not in (0, 130):
-        raise RuntimeError(said.decode().strip().splitlines()[-1])
+        lines = said.decode().strip().splitlines()
+        raise RuntimeError(next((line for line in lines if line.startswith("registry: ")), lines[-1]))
 
 
 def throughput(family: str, preset: str, seconds: float, card_tflops: float) -> list[Row]:
