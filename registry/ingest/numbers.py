@@ -26,7 +26,7 @@ _PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _CUT = re.compile(r"[,;|\t\[\]}>\"#*]|\s\s|\s-\s|[:=](?:\s|$)")
 _PAREN_NUMBER = re.compile(r"\([-+\d.,eE% ]{1,40}\)")
 _NAME = re.compile(r"[A-Za-z_%][\w ./@%+\-()&^']*")
-_DIVIDERS = re.compile(r"[,;|\t]|\s-\s|:\s(?=[A-Za-z])")
+_DIVIDERS = re.compile(r"[,;|\t]|\s-\s|:\s(?=[A-Za-z])|\s[/>~]{1,3}\s")
 _GAPS = re.compile(r"\s\s+|\s-\s")
 _TILE = re.compile(
     rf"(?<![\w.])([A-Za-z_][\w./@%+\-()^]{{0,60}}(?:\s[A-Za-z_(][\w./@%+\-()^]{{0,60}}){{0,{MAX_NAME_SPACES}}}):?\s{{1,16}}({NUMBER}){UNIT}"

@@ -3,6 +3,7 @@ thrown away."""
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,17 @@ from sqlmodel import col, select
 from registry.database import Database, open_database
 from registry.errors import NotFoundError, UsageError
 from registry.ingest import gate
+from registry.ingest.counters import counters
 from registry.ingest.engine import Engine
+from registry.ingest.prefixes import peel
 from registry.settings import Settings
 from registry.tables import LogCursor, MetricSeries, Param, RunRow
 
 MAX_SAMPLES = 8
+MAX_SAMPLE_CHARS = 200
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.])")
+_DIGITS = re.compile(r"(?<![A-Za-z_\d])\d+")
+_WORD_BEFORE = re.compile(r"([A-Za-z_]\w{0,40})\W{0,12}$")
 
 
 @dataclass
@@ -169,22 +176,31 @@ def _file(cursor: LogCursor) -> FilePreview:
 
 
 def suggest_grammar(samples: list[str]) -> str | None:
-    """Return the registry.toml lines that would take lines like the first of these; None without any."""
-    import re
-
-    from registry.ingest.counters import counters
-    from registry.ingest.prefixes import peel
-
-    for sample in samples:
-        text = peel(sample)[0]
-        found = counters(text)
-        number = re.search(r"([A-Za-z_][\w/.-]*)[\s:=]{1,4}[-+]?\d+\.\d+", text)
-        if number is None:
-            continue
-        name = re.sub(r"\W+", "_", number[1]).strip("_")
-        value = rf"{re.escape(number[1])}[\s:=]+(?P<{name}>[-+.\deE]+)"
-        if found and found[0].start < number.start():
-            words = re.escape(re.match(r"\D*", text[found[0].start : found[0].end])[0])  # type: ignore[index]
-            value = rf"{words}(?P<step>\d+).*?{value}"
-        return f'[[ingest.grammars]]\nname = "my-format"\nfiles = "*"\nline = \'{value}\''
+    """Return the registry.toml lines that would take lines like the first of these that counts; None without any."""
+    messages = [peel(sample)[0] for sample in samples]
+    by_hope = sorted(messages, key=lambda text: not counters(text))
+    for text in by_hope:
+        line = _expression(text[:MAX_SAMPLE_CHARS])
+        if line is not None:
+            return f'[[ingest.grammars]]\nname = "my-format"\nfiles = "*"\nline = \'{line}\''
     return None
+
+
+def _expression(text: str) -> str | None:
+    """Return an expression in which each number after a word is a group of that name, the first counter `step`."""
+    found = counters(text)
+    parts: list[str] = []
+    names: list[str] = []
+    position = found[0].start if found else 0
+    for number in _NUMBER.finditer(text, position):
+        before = text[position : number.start()]
+        word = _WORD_BEFORE.search(before)
+        name = "step" if found and number.start() == found[0].digits[0] else word[1] if word else ""
+        if not name or name in names or "'" in before:
+            continue
+        names.append(name)
+        gap = re.sub(r"(?:\\ )+", r"\\s+", _DIGITS.sub(r"\\d+", re.escape(before)))
+        digits = r"\d+" if name == "step" else r"[-+.\deE]+"
+        parts.append(f"{gap}(?P<{name}>{digits})")
+        position = number.end()
+    return "".join(parts) if len(names) > ("step" in names) else None

@@ -351,7 +351,7 @@ class Reading:
             at=started_at,
             run=self.run_id,
             name=said.get("name") or self.candidate.name,
-            experiment=said.get("experiment") or self.candidate.experiment or self.root.name or "default",
+            experiment=said.get("experiment") or self.candidate.experiment or _folder_name(self.root) or "default",
             params=self._inputs(),
             command=said.get("command", []),
             cwd=self.candidate.key if os.path.isdir(self.candidate.key) else os.path.dirname(self.candidate.key),
@@ -559,6 +559,10 @@ class Reading:
         for step, value in rows:
             found.setdefault(step, []).append(value)
         return found, series[1]
+
+
+def _folder_name(root: Path) -> str:
+    return root.parent.name if root.is_file() else root.name
 
 
 def _plain(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _WRAPPED_NUMBER = re.compile(
 )
 _ORDERED = re.compile(r"OrderedDict\(\[([^\[\]]{0,4000})\]\)")
 _TUPLE = re.compile(r"\(('[^']{1,80}'), ([^()]{1,80})\)")
+_NUMBERED = re.compile(r"[:=]\s*[-+]?\d|[\sA-Za-z=:>]\d+\.\d")
 _TRACE = re.compile(r"\+ (?:export )?([A-Za-z_]\w*)=(\S*)$")
 
 
@@ -226,7 +227,7 @@ def _inputs(state: State, line: Line) -> list[Record]:
         text,
     ):
         return [Inputs(command_inputs(text))] if len(text) < 65536 else []
-    return _missed(state, line) if any(letter in text for letter in "=:") else []
+    return _missed(state, line)
 
 
 def command_inputs(text: str) -> dict[str, Any]:
@@ -236,7 +237,7 @@ def command_inputs(text: str) -> dict[str, Any]:
 
 def _missed(state: State, line: Line) -> list[Record]:
     """Keep a few of the lines that hold numbers and were not understood: the preview shows them."""
-    if re.search(r"[:=]\s*[-+]?\d", line.text[:400]):
+    if _NUMBERED.search(line.text, 0, 400):
         state["n_missed"] = state.get("n_missed", 0) + 1
         samples = state.setdefault("missed", [])
         if len(samples) < MAX_SAMPLES:

@@ -479,6 +479,19 @@ def test_a_grammar_in_registry_toml(cli: Callable[..., Any], logs: Path) -> None
     assert run["metrics"] == {"val/loss": [[1, 0.5], [2, 0.25]]}
 
 
+def test_the_grammar_that_the_preview_proposes_reads_the_log(cli: Callable[..., Any], logs: Path) -> None:
+    (logs / "odd.log").write_text("".join(f"@@ it {n}0 >> L 0.{9 - n}12 / A 0.{n}1\n" for n in (1, 2, 3)))
+    said = cli("watch", "--preview", logs / "odd.log").out
+    assert "3 lines with numbers were not understood" in said
+    Path("registry.toml").write_text(said[said.index("[[ingest.grammars]]") :])
+
+    cli("watch", logs, "--once")
+
+    (run,) = cli("export", "--all").json["runs"]
+    assert run["metrics"]["L"] == [[10, 0.812], [20, 0.712], [30, 0.612]]
+    assert run["metrics"]["A"] == [[10, 0.11], [20, 0.21], [30, 0.31]]
+
+
 def test_a_broken_grammar_is_one_clear_line(cli: Callable[..., Any], logs: Path) -> None:
     Path("registry.toml").write_text("[[ingest.grammars]]\nname = 'mine'\nline = '(?P<step>'\n")
     said = cli("watch", logs, "--once", code=2)
