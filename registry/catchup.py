@@ -80,6 +80,7 @@ def project_journal(db: Database, path: Path) -> int:
 
 
 def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
+    """Project what a journal has now, at most CHUNK_BYTES; returns the points added, and whether it has more."""
     with db.write(durable=False) as session:
         cursor = _cursor(session, db, path)
         chunk = journal.read_whole_lines(path, cursor.offset, CHUNK_BYTES)
@@ -98,7 +99,7 @@ def _project_chunk(db: Database, path: Path) -> tuple[int, bool]:
         n_points = projector.apply(cursor.run_id, batch)
         projector.flush()
         cursor.offset, cursor.bad_lines, cursor.read_at = end, cursor.bad_lines + n_bad, clock.now()
-        return n_points, True
+        return n_points, os.stat(path).st_size > end
 
 
 def _decode(chunk: bytes) -> tuple[list[events.AnyEvent], int]:
