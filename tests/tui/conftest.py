@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from registry import clock
 from tui.app import Dashboard
 from tui.screens.asking import Asking
+from tui.screens.base import RegistryScreen
 
 Open = Callable[..., AbstractAsyncContextManager[tuple[Dashboard, Pilot[None]]]]
 
@@ -78,10 +79,18 @@ async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float 
 
 
 async def settle(app: Dashboard, pilot: Pilot[None]) -> None:
-    """Wait until no question is open, no preview is due and every answer is shown."""
+    """Wait until no question is open or due, no message waits and every answer is shown."""
     quiet = 0
     while quiet < 3:
         await pilot.pause(0.05)
-        screen = app.screen
-        busy = isinstance(screen, Asking) and (screen.is_busy or getattr(screen, "is_about_to_ask", False))
-        quiet = 0 if busy or app.jobs.running else quiet + 1
+        quiet = 0 if app.jobs.running or is_busy(app) else quiet + 1
+
+
+def is_busy(app: Dashboard) -> bool:
+    """Return whether something is still to come to the screen on top."""
+    screen = app.screen
+    if any(node.message_queue_size for node in (app, screen, *screen.query("*"))):
+        return True
+    if isinstance(screen, RegistryScreen) and screen.is_stale and app.store.is_open and app.held is None:
+        return app.trouble is None
+    return isinstance(screen, Asking) and screen.is_busy

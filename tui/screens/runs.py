@@ -191,7 +191,13 @@ class RunsScreen(RegistryScreen):
             self._preview_timer.stop()
         self._preview_timer = self.set_timer(PREVIEW_DELAY_S, self._ask_preview)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is still to come, or a question is about to be asked."""
+        return super().is_busy or self._preview_timer is not None or self._filter_timer is not None
+
     def _ask_preview(self) -> None:
+        self._preview_timer = None
         key = self.table.cursor_key
         if key is None or not self.preview.display:
             return
@@ -310,6 +316,7 @@ class RunsScreen(RegistryScreen):
         self._filter_timer = self.set_timer(FILTER_DELAY_S, partial(self._filter_by, event.value))
 
     def _filter_by(self, text: str) -> None:
+        self._filter_timer = None
         if text.strip() != self.wanted.filter:
             self.wanted, self._from_top = replace(self.wanted, filter=text.strip()), True
             self.reload()
