@@ -14,6 +14,7 @@ from runners.lvm.answer import Question, Responder, load_model, open_responder
 from runners.lvm.sequences import Encoder
 from runners.serving.endpoint import BadRequestError
 from runners.training import start
+from tests.runners.serving.test_serving import serving
 
 TOPICS = ("harbour", "engine", "library", "garden", "kitchen", "bridge", "railway", "theatre")
 WORDS = ("door", "lamp", "north wall", "old clock", "second window", "iron stair", "long table", "map of the town")
@@ -194,6 +195,25 @@ def test_a_model_without_texts_is_asked_with_vectors_only(tmp_path, monkeypatch)
     known, unknown = calls["predict"].answer([vectors, words])
     assert len(known.vector) == 16 and known.found == []
     assert isinstance(unknown, BadRequestError) and "vectors only" in str(unknown)
+
+
+def test_a_deployed_model_answers_over_http(cli):
+    Path("registry.toml").write_text("[policy]\nrequire_other_domain = false\nnum_copies = 1\n")
+    Path("vault").mkdir()
+    cli("init")
+    cli("remote", "add", "vault", "vault")
+    settings = FAMILY.build("rank", "smoke", ("threads=1", "epochs=1"))
+    run = start.train_family(FAMILY, settings, variant="rank", preset="smoke").run_id
+    cli("copy", run, "--to", "vault")
+    cli("promote", run, "--override", "gates", "--reason", "one epoch is enough to be asked")
+    with serving() as server:
+        status, health = server.ask("/health")
+        assert status == 200 and health["family"] == "lvm" and health["calls"] == ["predict"]
+        status, said = server.ask("/predict", {"vectors": torch.eye(5, 16).tolist(), "n": 2})
+        assert status == 200 and len(said["vector"]) == 16 and said["predict_ms"] > 0
+        for bad in ({}, {"vectors": [[1.0]]}, {"sentences": ["Hello."]}, {"vectors": [], "n": 2}, {"n": "many"}):
+            status, said = server.ask("/predict", bad)
+            assert status == 422 and said["detail"]
 
 
 def test_a_checkpoint_of_another_family_is_refused(tmp_path):
