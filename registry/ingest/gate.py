@@ -25,7 +25,7 @@ _STRONG = frozenset({
     "auc", "auroc", "roc", "map", "ap", "ar", "miou", "iou", "dice", "bleu", "rouge", "meteor", "wer", "cer", "ter",
     "reward", "rewards", "rew", "return", "returns", "precision", "recall", "psnr", "ssim", "lpips", "fid", "score",
     "scores", "lr", "gradnorm", "gnorm", "error", "err", "entropy", "kl", "elbo", "kappa", "margin", "coverage",
-    "cos", "cosine", "ce", "bce", "xent", "cost", "logloss", "rmsle", "ndcg", "mrr", "mcc", "pearson", "spearman",
+    "cos", "cosine", "ce", "bce", "xent", "logloss", "rmsle", "ndcg", "mrr", "mcc", "pearson", "spearman",
     "r2", "mfu", "mpjpe", "epe", "sdr", "snr", "sisnr", "stoi", "pesq", "inertia", "objective", "objf",
     "likelihood", "logprob", "sps", "winrate", "episodic", "bpc", "bpb", "bpd", "hinge", "mlm",
 })  # fmt: skip
