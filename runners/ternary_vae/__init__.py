@@ -42,7 +42,7 @@ FAMILY = Family(
             "beta_warmup": 0.8,
             "uniformity_from": 0.45,
             "uniformity_draws": 512,
-            "n_evaluations": 8,
+            "n_evaluations": 4,
             "evaluation_draws": 200_000,
             "checkpoint_every": 200,
         },
