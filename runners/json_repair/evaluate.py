@@ -4,6 +4,7 @@ Parsing is counted, and proves nothing: `{}` parses always. What counts is the e
 the controls (an oracle; `{}`; the text as it is), the search without a network, and the other repairers installed here.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ SUITE = "json-repair"
 STACKED, CLEAN = "stacked", "clean"
 N_CONTROL_CASES = 100
 """Cases of each type that controls and baselines are scored on; the trained model has all."""
+_NO_CONTENT = re.compile(r'(?:"|[a-z]*)[\s\]}]*')
 _LITERALS = {"python_true": "true", "python_false": "false", "python_null": "null"}
 
 
@@ -141,12 +143,20 @@ def summarise(cases: Sequence[Case], repairs: Sequence[Repair]) -> Result:
         groups = [[float(one.exact) for one in scores[kind]] for kind in whole]
         result.add("repair/exact_but_truncate", macro(groups))
         result.metrics["repair/exact_worst_but_truncate"] = min(sum(group) / len(group) for group in groups)
+    if TRUNCATE in scores:
+        cut = [float(_ends_without_content(case)) for case in cases if case.kind == TRUNCATE]
+        result.add(f"repair/exact_limit/{TRUNCATE}", wilson(cut))
     if CLEAN in scores:
         pairs = zip(cases, repairs, strict=True)
         unchanged = [float(case.broken == repair.text) for case, repair in pairs if case.kind == CLEAN]
         result.add("repair/clean_unchanged", wilson(unchanged))
     _add_confidence(result, cases, repairs, scored)
     return result
+
+
+def _ends_without_content(case: Case) -> bool:
+    """Return whether what was cut off is closing brackets (and the end of a string or literal): what can be known."""
+    return _NO_CONTENT.fullmatch(case.original[len(case.broken) :]) is not None
 
 
 def _add_confidence(result: Result, cases: Sequence[Case], repairs: Sequence[Repair], scores: Sequence[Score]) -> None:
@@ -238,6 +248,7 @@ _ROWS = (
     ("*exact where unsure*", "repair/exact_where_unsure", _PERCENT),
     ("*parse success*", "repair/parse", _PERCENT),
     ("*similarity*", "repair/similarity", _SHARE),
+    ("*most that truncate allows*", "repair/exact_limit/truncate", _PERCENT),
     ("*similarity of truncate*", f"repair/similarity/{TRUNCATE}", _SHARE),
     ("*documents per CPU second*", "repair/docs_per_cpu_s", _COUNT),
 )

@@ -57,10 +57,12 @@ class IterativeTask(DenoiserTask):
 def progress(before: Tensor, after: Tensor, clean: Tensor) -> Tensor:
     """Return each row's reward: the fall in wrong tokens over those there were, and a bonus for the whole document.
 
-    All three are ids (batch, n); rewards are (batch), at most 1 + PARSE_BONUS, negative where a text got worse.
+    All three are ids (batch, n); rewards are (batch), from -1 (as many tokens put wrong as were, or more) to
+    1 + PARSE_BONUS.
     """
     wrong_before, wrong_after = ((ids != clean).sum(1).float() for ids in (before, after))
-    return (wrong_before - wrong_after) / wrong_before.clamp(min=1) + PARSE_BONUS * (wrong_after == 0)
+    gained = ((wrong_before - wrong_after) / wrong_before.clamp(min=1)).clamp(min=-1)
+    return gained + PARSE_BONUS * (wrong_after == 0)
 
 
 def policy_loss(logits: Tensor, sampled: Tensor, rewards: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from runners.json_repair.documents import (
     open_documents,
     reformat,
 )
-from runners.json_repair.evaluate import CLEAN, STACKED, evaluate, make_cases, summarise, table
+from runners.json_repair.evaluate import CLEAN, STACKED, Case, evaluate, make_cases, summarise, table
 from runners.json_repair.grammar import parses, strict_loads
 from runners.json_repair.repair import (
     FALLBACK,
@@ -169,6 +169,15 @@ def test_a_good_score_cannot_be_had_for_nothing(made: Documents) -> None:
     assert (oracle["repair/parse"], oracle["repair/exact"], oracle["repair/clean_unchanged"]) == (1, 1, 1)
     assert (empty["repair/parse"], empty["repair/exact"], empty["repair/clean_unchanged"]) == (1, 0, 0)
     assert (same["repair/parse"], same["repair/exact"], same["repair/clean_unchanged"]) == (0, 0, 1)
+
+
+def test_the_limit_of_truncate_is_what_was_cut_without_content() -> None:
+    whole = '{"a": [1, true, "xy"]}'
+    cuts = {whole[:-1]: 1, whole[:-3]: 1, '{"a": [1, true, "x': 0, '{"a": [1, tr': 0, '{"a": [1': 0}
+    cases = [Case("truncate", whole, broken) for broken in cuts]
+    answers = grammar_repairer().repair([case.broken for case in cases])
+    metrics = summarise(cases, answers).metrics
+    assert metrics["repair/exact_limit/truncate"] == metrics["repair/exact/truncate"] == sum(cuts.values()) / len(cuts)
 
 
 def test_the_search_alone_always_parses_and_beats_the_heuristic(made: Documents) -> None:
