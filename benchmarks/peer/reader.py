@@ -38,15 +38,16 @@ class Holdfast:
         import registry
 
         self.record = registry.open()
+        self.ids = {run["name"]: run["id"] for run in self.record.runs()}
 
     def by_best(self):
         return sorted((run["metrics"]["loss"]["best"], run["id"]) for run in self.record.runs())
 
     def history(self, run):
-        return self.record.history(f"r{run}", "loss")
+        return self.record.history(self.ids[f"r{run}"], "loss")
 
     def compare(self, runs):
-        return [self.record.run(f"r{run}")["metrics"] for run in runs]
+        return [run["metrics"] for run in self.record.runs(ids=tuple(self.ids[f"r{run}"] for run in runs))]
 
 
 class Mlflow:
