@@ -12,8 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import tui_story
 from tui_browser import CHROMIUM, Browser
 
+from registry import clock
 from registry.errors import UsageError
 from tui.web.server import check_door, is_loopback
 
@@ -120,8 +122,9 @@ async def test_with_a_token_only_who_has_it_comes_in(own_story: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-async def test_chromium_shows_the_dashboard_and_takes_keys(own_story: Path, tmp_path: Path) -> None:
-    async with served(own_story) as address, Browser(tmp_path / "profile") as browser:
+async def test_chromium_shows_the_dashboard_and_takes_keys(tmp_path: Path) -> None:
+    tui_story.build(tmp_path / "registry", clock.now())
+    async with served(tmp_path / "registry") as address, Browser(tmp_path / "profile") as browser:
         await browser.open(address)
         await browser.wait_for("document.body && document.body.classList.contains('-first-byte')")
         await browser.wait_for("document.querySelectorAll('canvas').length > 0")
