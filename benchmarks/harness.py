@@ -40,12 +40,16 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the figure reaches its goal (`<= 3`, `>= 500,000`, or the number itself); None without one."""
-        found = re.match(r"(<=|>=)?\s*(-?[\d,.]*\d)", self.goal)
-        if found is None:
+        """Whether the figure reaches its goal: `<= 3`, `>= 500,000`, the number itself, or `<= 1/3 x` of the peer's.
+
+        None without a goal, or without the peer that it speaks of.
+        """
+        found = re.match(r"(<=|>=)?\s*([\d,.]*\d)(?:/(\d+))?( x)?", self.goal)
+        value = self.ratio if found and found[4] else self.ours
+        if found is None or value is None:
             return None
-        limit = float(found[2].replace(",", ""))
-        return {"<=": self.ours <= limit, ">=": self.ours >= limit, None: self.ours == limit}[found[1]]
+        limit = float(found[2].replace(",", "")) / float(found[3] or 1)
+        return {"<=": value <= limit, ">=": value >= limit, None: value == limit}[found[1]]
 
 
 def arguments(description: str) -> argparse.Namespace:

@@ -19,11 +19,11 @@ def read(path: Path) -> list[Row]:
 
 def beside_the_strongest(rows: list[Row]) -> list[Row]:
     """Return one row for each thing that was measured: that of the peer who comes nearest to us, or beats us."""
-    chosen: dict[str, Row] = {}
+    chosen: dict[tuple[str, str], Row] = {}
     for row in rows:
-        before = chosen.get(row.what)
+        before = chosen.get((row.what, row.goal))
         if before is None or _strength(row) > _strength(before):
-            chosen[row.what] = row
+            chosen[row.what, row.goal] = row
     return list(chosen.values())
 
 
