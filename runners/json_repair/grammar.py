@@ -175,6 +175,7 @@ def _number(text: str) -> str:
     digits = text.lstrip("+-").replace("_", "")
     if digits[:2] in ("0x", "0X"):
         return sign + str(int(digits, 16))
+    digits += "0" if digits.endswith(".") else ""
     digits = _INVALID_NUMBER_TAIL.sub("", digits) if digits else "0"
     whole, dot, rest = digits.partition(".")
     whole = whole.lstrip("0") if whole[:1] == "0" and not whole.lower().startswith("0e") else whole

@@ -73,7 +73,7 @@ def test_where_a_string_ends(text: str, strings: list[str]) -> None:
         ("12", True, '"12"'),
         ("007", False, "7"),
         ("+.5", False, "0.5"),
-        ("1.", False, "1"),
+        ("1.", False, "1.0"),
         ("-0xff", False, "-255"),
         ("1_000", False, "1000"),
         ("1.2.3", False, '"1.2.3"'),
