@@ -20,7 +20,7 @@ BASIS_SIGNS = {"measured": "", "sampled": "~", "estimated": "≈"}
 
 _PLAIN = (
     Column("name", "Run", minimum=18, maximum=44, weight=1, sortable=True),
-    Column("status", "Status", minimum=13, maximum=22, weight=1, sortable=True),
+    Column("status", "Status", minimum=10, maximum=22, sortable=True),
     Column("experiment", "Experiment", minimum=6, maximum=20, sortable=True),
     Column("gates", "Gates", minimum=5, maximum=9),
     Column("copies", "Copies", minimum=6, maximum=9),
