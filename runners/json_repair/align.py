@@ -6,7 +6,7 @@ have the same tags; content is never invented, so a way that would need to has n
 
 from dataclasses import dataclass
 
-from runners.json_repair.grammar import NULL, SCALAR, START, canonical, completion, symbol_of, walk, wants_key
+from runners.json_repair.grammar import SCALAR, START, canonical, completion, symbol_of, walk, wants_key
 from runners.json_repair.lexer import Token
 
 KEEP, DELETE = 0, 1
@@ -157,6 +157,3 @@ def _as_tags(moves: str, n: int, symbols: str) -> tuple[list[int], list[int]] | 
         j += move == "k"
         missing = ""
     return [*edits, KEEP], [*insertions, closer_class(state)]
-
-
-NULL_INSERTIONS = tuple(number for number, symbols in enumerate(INSERTIONS) if NULL in symbols)

@@ -42,7 +42,7 @@ def score(original: str, repaired: str) -> Score:
     except ValueError:
         return Score(parses=False, exact=False, similarity=0.0)
     wanted = strict_loads(original)
-    exact = _frozen(wanted) == _frozen(value)
+    exact = same_value(wanted, value)
     return Score(parses=True, exact=exact, similarity=1.0 if exact else similarity(wanted, value))
 
 
