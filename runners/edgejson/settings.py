@@ -46,8 +46,8 @@ class EdgeJsonSettings(CommonSettings):
     max_new_tokens: Annotated[int, Meta(ge=8, le=8192, description="Longest answer that is generated.")] = 512
 
     # training
-    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 360
-    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 240
+    base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 160
+    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 140
     batch_size: Annotated[int, Meta(ge=1, le=4096, description="Rows a step.")] = 32
     accumulate: Annotated[int, Meta(ge=1, le=1024, description="Passes of `batch_size` rows a step.")] = 1
     base_learning_rate: Annotated[float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the base.")] = 4e-3
