@@ -4,7 +4,6 @@ crashed.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,10 +12,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from registry import events, journal, places
+from runners.launch.worker import end_with_parent
 from runners.sweep_space import Trial
 
 TAIL_BYTES = 4_096
@@ -24,8 +25,6 @@ LOOK_S = 0.5
 RESUME_STATE = Path("checkpoints", "resume.pt")
 """What a training goes on from, in its run's folder."""
 STOPPED = "stopped"
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Attempt:
             stderr=self._errors,
             env=environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent if tied else None,
+            preexec_fn=partial(end_with_parent, signal.SIGKILL) if tied else None,
         )
 
     def wait(self, seconds: float) -> bool:
@@ -120,11 +119,6 @@ def run_attempt(attempt: Attempt, number: int, should_end: Callable[[], str | No
         if asked is None and (asked := should_end()) is not None:
             attempt.end(asked)
     return attempt.outcome(number, asked or "")
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this process when the one that began it is gone."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def name_of(plan: Plan, trial: Trial) -> str:

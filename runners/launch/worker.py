@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from registry import events, places
@@ -59,16 +60,16 @@ def work(words: list[str], cwd: str, warning: signal.Signals | None = None) -> t
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
-        preexec_fn=_end_with_parent,
+        preexec_fn=partial(end_with_parent, signal.SIGTERM),
     )
     if warning is not None:
         signal.signal(warning, lambda *_: process.terminate())
     return process.wait(), socket.gethostname(), process.pid
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the worker is gone: the command may still write a checkpoint."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(number: signal.Signals) -> None:
+    """Ask the kernel to send this process a signal when the thread that began it is gone; for `preexec_fn`."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
 
 
 def find_run(address: str, declared: Declared, since: float, host: str | None = None, pid: int | None = None) -> str:
