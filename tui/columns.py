@@ -50,7 +50,7 @@ def column(key: str) -> Column:
     if kind == "last":
         return Column(key, f"{title} last", align="right", minimum=6, maximum=20, sortable=True)
     if kind == "spark":
-        return Column(key, "Trend", minimum=12, maximum=12)
+        return Column(key, title, minimum=12, maximum=12)
     return Column(key, title, align="right", minimum=4, maximum=16, sortable=True)
 
 
