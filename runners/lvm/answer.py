@@ -34,6 +34,8 @@ from runners.training.settings import build
 SHORTLIST = 100
 """Sentences nearest to the prediction that the ranker, where there is one, puts in order."""
 MAX_ANSWERS = 50
+_SAME = 0.999
+"""Cosine from which on two sentences are one: half precision keeps 0.9999."""
 
 Floats = NDArray[np.float32]
 
@@ -72,13 +74,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to be asked, the encoder of its data, and where its data lies with the digest it had."""
+    """A model ready to be asked, the encoder of its data, where that lies, the digest it had, the seed of its split."""
 
     model: LatentVectorModel
     dimensions: int
     encoder: Encoder
     bank: Path | None
     bank_digest: str
+    split_seed: int
 
 
 def load_model(path: Path) -> Checkpoint:
@@ -90,7 +93,8 @@ def load_model(path: Path) -> Checkpoint:
     if about.get("family") != "lvm":
         raise UsageError(f"{path} is no checkpoint of lvm", hint="give the best.safetensors of an lvm run")
     try:
-        model = LatentVectorModel(int(about["dimensions"]), build(LvmSettings, about["settings"]))
+        settings = build(LvmSettings, about["settings"])
+        model = LatentVectorModel(int(about["dimensions"]), settings)
         model.load_state_dict(weights)
         encoder = msgspec.convert(about["encoder"], Encoder)
         bank = about["bank"] or {}
@@ -98,7 +102,8 @@ def load_model(path: Path) -> Checkpoint:
         reason = str(error).splitlines()[-1].strip()
         raise CheckFailedError(f"{path} does not fit this program: {reason}", hint="train it again") from None
     path_of_bank = Path(bank["path"]) if bank else None
-    return Checkpoint(model.eval(), int(about["dimensions"]), encoder, path_of_bank, bank.get("digest", ""))
+    digest = bank.get("digest", "")
+    return Checkpoint(model.eval(), int(about["dimensions"]), encoder, path_of_bank, digest, settings.split_seed)
 
 
 def open_bank(checkpoint: Checkpoint, named: Path | None) -> SequenceStore | None:
@@ -198,9 +203,10 @@ class Responder:
     def _nearest(self, context: Tensor, prediction: Tensor, cosines: Tensor, question: Question) -> list[Found]:
         """Return what is near a prediction (1, d) in the bank, in the ranker's order if there is one."""
         said = set(question.sentences)
-        rows = cosines.topk(min(SHORTLIST + len(said), len(cosines))).indices
-        if self._texts:
-            rows = torch.tensor([row for row in rows.tolist() if self._texts[row] not in said], dtype=torch.long)
+        rows = cosines.topk(min(SHORTLIST + CONTEXT + len(said), len(cosines))).indices
+        rows = rows[(self._vectors[rows] @ context[0].T).amax(1) < _SAME]
+        if said and self._texts:
+            rows = rows[[self._texts[row] not in said for row in rows.tolist()]]
         rows = rows[:SHORTLIST]
         if not len(rows):
             return []

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from registry.errors import CheckFailedError, NotFoundError, UsageError
-from runners.lvm import FAMILY, answer, embed, files
+from runners.lvm import FAMILY, answer, embed, files, retrieval
 from runners.lvm.answer import Question, Responder, load_model, open_responder
 from runners.lvm.sequences import Encoder
 from runners.serving.endpoint import BadRequestError
@@ -144,6 +144,25 @@ def test_questions_asked_together_are_answered_as_if_asked_alone(trained):
         assert not {found.text for found in one.found} & set(question.sentences)
         for found in one.found:
             assert found.cosine == pytest.approx(float(np.dot(one.vector, store.vectors[found.row])), abs=1e-3)
+
+
+def test_what_was_said_is_no_answer_even_as_vectors(trained):
+    store, encode, path = trained
+    asked = Question(vectors=store.vectors[20:25].astype(np.float32), n=50)
+    rows = {found.row for found in Responder(load_model(path), store, encode).answer([asked])[0].found}
+    assert len(rows) == 50 and not rows & set(range(20, 25))
+
+
+def test_the_next_sentence_is_looked_for_among_all(trained, capsys):
+    store, _, path = trained
+    responder = Responder(load_model(path), store, None)
+    context = store.vectors[20:25].astype(np.float32)[None]
+    answers = [near.row for near in responder.answer([Question(vectors=context[0], n=10)])[0].found]
+    for row, rank in ((answers[0], 1), (answers[6], 7), (21, 11)):
+        assert retrieval.found_at(responder, context, np.array([row])).tolist() == [rank]
+    assert retrieval.main([str(path)]) == 0
+    assert "among 300 sentences: R@1 " in capsys.readouterr().out
+    assert retrieval.main([str(path.with_name("none.safetensors"))]) == 4
 
 
 @pytest.mark.parametrize(
