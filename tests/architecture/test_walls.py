@@ -18,6 +18,7 @@ LARGE_WITH_A_REASON = {
     "registry/ingest/reading.py": "one file read on from its cursor, with every way it can have changed meanwhile",
     "registry/remotes/disk.py": "one protocol: put, read back, probe, on a disk",
     "registry/remotes/ssh.py": "the same protocol through one connection",
+    "registry/remotes/s3.py": "the same protocol on an object store, whose every answer may be cut, slow or wrong",
     "tui/screens/runs.py": "the screen people live in",
     "tui/snapshots.py": "the only module that asks the registry",
     "tui/widgets/table.py": "one widget: a windowed table",

@@ -84,7 +84,7 @@ def test_the_machine_stays_until_the_weights_are_safe(
 # --- the README's words, as they stand
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
-SECTION = README.split("\n### The accident\n")[1].split("\n## ")[0]
+SECTION = README.split("\n## The accident\n")[1].split("\n## ")[0]
 FENCES = dict(re.findall(r"```(\w*)\n(.*?)```", SECTION, re.DOTALL))
 
 
