@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
@@ -19,13 +18,10 @@ from registry.errors import CheckFailedError
 from runners.edgejson.base import without_peft_noise
 from runners.edgejson.rows import Row
 from runners.edgejson.settings import EdgeJsonSettings
-from runners.training.machine import stream
 
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """The seven linear maps of a Llama layer; a base without any of them is adapted in all its linear maps."""
 GENERATION_ROWS = 64
-BLOCK = 8
-"""Batches that are drawn together and share their rows out by length."""
 _IGNORED = -100
 
 
@@ -126,23 +122,6 @@ def generate(
         for index, tokens in zip(chosen, said[:, ids.shape[1] :], strict=True):
             answers[index] = tokenizer.decode(tokens, skip_special_tokens=True)
     return answers
-
-
-class Batches:
-    """Random batches of examples of about one length, so that little is padding; the same number, the same batch."""
-
-    def __init__(self, examples: Sequence[Example], seed: int, key: int) -> None:
-        self._examples = examples
-        self._lengths = np.array([len(one.prompt) + len(one.answer) for one in examples])
-        self._seed, self._key = seed, key
-
-    def draw(self, number: int, n_rows: int) -> list[Example]:
-        """Return batch `number`, of `n_rows` rows: one of the parts of a larger draw, sorted by length."""
-        block, place = divmod(number, BLOCK)
-        rng = stream(self._seed, self._key, block)
-        drawn = rng.integers(len(self._examples), size=BLOCK * n_rows)
-        by_length = drawn[np.argsort(self._lengths[drawn], kind="stable")].reshape(BLOCK, n_rows)
-        return [self._examples[index] for index in by_length[rng.permutation(BLOCK)[place]]]
 
 
 class TrainedTensors:

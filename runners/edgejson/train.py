@@ -23,7 +23,7 @@ from runners.edgejson.settings import EdgeJsonSettings
 from runners.edgejson.tokens import train_tokenizer
 from runners.training.checkpoints import load_weights
 from runners.training.loop import Control, Criterion, Loop
-from runners.training.machine import Machine, prepare
+from runners.training.machine import Machine, prepare, stream
 from runners.training.optimise import Stepper
 
 WARM_UP = 0.05
@@ -151,12 +151,10 @@ def _phases(
     pad = models.pad_of(tokenizer)
 
     def answering(examples: list[models.Example], others: list[models.Example], n_others: int) -> Callable[..., Tensor]:
-        own, replayed = (models.Batches(one, settings.seed, key) for key, one in enumerate((examples, others)))
-
         def loss(step: int, index: int) -> Tensor:
             number = step * settings.accumulate + index
-            batch = own.draw(number, settings.batch_size - n_others)
-            batch += replayed.draw(number, n_others) if n_others else []
+            batch = _drawn(examples, settings.batch_size - n_others, stream(settings.seed, 0, number))
+            batch += _drawn(others, n_others, stream(settings.seed, 1, number))
             return models.answer_loss(model, batch, pad, machine.device)
 
         return loss
@@ -170,6 +168,11 @@ def _phases(
         learning = answering(new, known, n_replayed)
         phases.append(Phase("adapter", settings.adapter_steps, settings.adapter_learning_rate, False, learning))
     return [phase for phase in phases if phase.steps]
+
+
+def _drawn(examples: list[models.Example], n: int, rng: np.random.Generator) -> list[models.Example]:
+    """Return a random batch. Rows of about one length would pad less, but are of few schemas, and learn worse."""
+    return [examples[index] for index in rng.integers(len(examples), size=n)] if n else []
 
 
 def _phase_of(phases: list[Phase], step: int) -> tuple[Phase, float]:
