@@ -4,11 +4,14 @@ The run never waits for it and ends as it ends, whatever becomes of the copies. 
 copied even when the training, or this process, was killed.
 """
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
+LOW_PRIORITY = 5
 PATIENCE_S = 2.0
 """Only a longer wait for the copies is worth a word."""
 
@@ -29,6 +32,12 @@ def require_remotes(address: str, names: Sequence[str]) -> None:
         db.close()
 
 
+def _lower(pid: int) -> None:
+    """Let everything else go first; a process that has ended already needs no priority."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, max(LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
 class CopyAlong:
     """`registry copy RUN --to REMOTE --follow` for each remote. Start it, go on, and `finish` at the end."""
 
@@ -39,9 +48,11 @@ class CopyAlong:
         command = [sys.executable, "-P", "-m", "registry", "--db", address, "-q", "copy", run_id, "--follow", "--to"]
         for remote in remotes:
             try:
-                self._copying[remote] = subprocess.Popen(
+                process = subprocess.Popen(
                     [*command, remote], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
                 )
+                self._copying[remote] = process
+                _lower(process.pid)
             except OSError as error:
                 self._problems.append(f"copying to {remote} could not be started: {error.strerror}")
 

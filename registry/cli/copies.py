@@ -73,15 +73,12 @@ def copy(
 
 
 def _follow(db: "Database", run_ids: list[str] | None, remote: str, rate: str | None) -> None:
-    import os
-
     from registry.cli.transfer_view import transfer_view
     from registry.copies.follow import follow
     from registry.errors import CheckFailedError, UnreachableError, UsageError
 
     if run_ids is None or len(run_ids) != 1:
         raise UsageError("--follow stays with one run", hint="registry copy RUN --to REMOTE --follow")
-    os.nice(5)
     with transfer_view(context(), rate) as progress:
         failures = follow(db, run_ids[0], remote, progress=progress, tell=_warn_if_heard)
     if failures:
