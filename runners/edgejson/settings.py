@@ -47,13 +47,13 @@ class EdgeJsonSettings(CommonSettings):
 
     # training
     base_steps: Annotated[int, Meta(ge=0, description="Steps in which the small base learns its schemas.")] = 160
-    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 140
+    adapter_steps: Annotated[int, Meta(ge=0, description="Steps of the adapter.")] = 280
     batch_size: Annotated[int, Meta(ge=1, le=4096, description="Rows a step.")] = 32
     accumulate: Annotated[int, Meta(ge=1, le=1024, description="Passes of `batch_size` rows a step.")] = 1
     base_learning_rate: Annotated[float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the base.")] = 4e-3
     adapter_learning_rate: Annotated[
         float, Meta(gt=0.0, le=1.0, description="Largest learning rate of the adapter.")
-    ] = 4e-3
+    ] = 2e-3
     weight_decay: Annotated[float, Meta(ge=0.0, le=1.0, description="AdamW's weight decay.")] = 0.01
     clip_norm: Annotated[float, Meta(gt=0.0, description="Largest norm of the gradient.")] = 1.0
     replay: Annotated[

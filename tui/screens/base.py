@@ -23,6 +23,7 @@ class RegistryScreen(Asking, Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.is_stale = True
+        self._has_failed = False
         self._begun = False
 
     # --- composing
@@ -60,8 +61,8 @@ class RegistryScreen(Asking, Screen[None]):
         """Show the state of things in the bars, and ask again unless the picture is held."""
         self._show_bars()
         app = self.dashboard
-        if self.is_stale and app.store.is_open and app.held is None:
-            self.is_stale = False
+        if (self.is_stale or self._has_failed) and app.store.is_open and app.held is None:
+            self.is_stale = self._has_failed = False
             self.reload()
         elif app.trouble is not None and not app.store.is_open:
             self.show_trouble(app.trouble)
@@ -71,7 +72,7 @@ class RegistryScreen(Asking, Screen[None]):
 
     def on_snapshot_failed(self, message: SnapshotFailed) -> None:
         """Ask again at the next change of the registry."""
-        self.is_stale = True
+        self._has_failed = True
 
     # --- bars
 
