@@ -20,8 +20,10 @@ from registry.ingest.records import Line, Record, State, Total, Values
 MIN_SEEN = 3
 MAX_TEMPLATES = 48
 MAX_LINE_CHARS = 2000
+MAX_PREFIX_CHARS = 80
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _PLAIN = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_LIKE_A_STAMP = re.compile(r"\d\d[-/:]\d\d[-/:]\d\d")
 _LOOSE = re.compile(r"(?<![A-Za-z_\d])\d+|[ ]{2,}")
 
 Span = tuple[int, int]
@@ -64,9 +66,9 @@ class _Template:
             spans.append((counting.total_digits, r"(\d{1,18})", "total"))
         spans = [((start + prefix, end + prefix), pattern, name) for (start, end), pattern, name in spans]
         if stamp is not None:
-            spans.append((stamp, f"({_loose(line.raw[slice(*stamp)])})", "at"))
+            spans.append((stamp, f"({_loose(line.raw[slice(*stamp)], as_wide=True)})", "at"))
         spans.sort()
-        self.pattern = re.compile(_expression(line.raw, spans))
+        self.pattern = re.compile(_expression(line.raw, spans, prefix))
         at = {name: place for place, (_span, _pattern, name) in enumerate(spans)}
         places = [at[f"v{n}"] for n in range(len(self.names))]
         self.values = itemgetter(*places) if len(places) > 1 else lambda groups, place=places[0]: (groups[place],)
@@ -77,6 +79,8 @@ class _Template:
         lesson = self.lesson
         if lesson.shape and (state["shapes"].get(lesson.shape) != BELIEVED or "recall" in state):
             return None
+        if lesson.shape and state.get("epoch") is not None and self.epoch is None:
+            return None  # it stands below the heading of an epoch, and counts within it
         values = dict(zip(self.names, map(float, self.values(groups)), strict=True))
         step = self._step(state, groups)
         at = state.get("at")
@@ -226,6 +230,9 @@ def _is_plain(line: Line, lesson: Lesson) -> bool:
         or not lesson.counters
     ):
         return False
+    prefix = line.raw[: len(line.raw) - len(line.text)]
+    if dated(prefix) is None and _LIKE_A_STAMP.search(line.raw[:MAX_PREFIX_CHARS]):
+        return False  # a stamp of no day there is: the next one may be right
     spans = [span for _name, span in lesson.fields]
     spans += [counter.digits for counter in lesson.counters]
     spans += [counter.total_digits for counter in lesson.counters if counter.total_digits]
@@ -240,18 +247,24 @@ def _is_plain(line: Line, lesson: Lesson) -> bool:
     )
 
 
-def _expression(raw: str, spans: list[tuple[Span, str, str]]) -> str:
+def _expression(raw: str, spans: list[tuple[Span, str, str]], prefix: int) -> str:
+    """Return the expression of a line; what stands before its message keeps its width, as stamps do."""
+    cuts = sorted([*spans, *([] if any(s < prefix < e for (s, e), _, _ in spans) else [((prefix, prefix), "", "")])])
     parts, position = [], 0
-    for (start, end), pattern, _name in spans:
-        parts += [_loose(raw[position:start]), pattern]
+    for (start, end), pattern, _name in cuts:
+        parts += [_loose(raw[position:start], as_wide=start <= prefix), pattern]
         position = end
     return "".join([*parts, _loose(raw[position:])])
 
 
-def _loose(text: str) -> str:
-    """Return an expression for the words of a text: other digits, and other widths of its wide gaps, fit as well."""
+def _loose(text: str, *, as_wide: bool = False) -> str:
+    """Return an expression for the words of a text: other digits, and other widths of its wide gaps, fit as well.
+
+    With `as_wide` a number must have as many digits.
+    """
     parts, position = [], 0
     for found in _LOOSE.finditer(text):
-        parts += [re.escape(text[position : found.start()]), r"\d+" if found[0][0] != " " else " {2,}"]
+        digits = rf"\d{{{len(found[0])}}}" if as_wide else r"\d+"
+        parts += [re.escape(text[position : found.start()]), digits if found[0][0] != " " else " {2,}"]
         position = found.end()
     return "".join([*parts, re.escape(text[position:])])
