@@ -4,6 +4,7 @@ Paint first: nothing here imports the store. A watching thread opens it after th
 `RegistryChanged` whenever anybody wrote; the screen on top asks again, the others when they come back.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ class Dashboard(App[None]):
     DEFAULT_MODE = "runs"
 
     def __init__(self, url: str | None = None, *, view_only: bool = False) -> None:
-        super().__init__()
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.store = Store(url, view_only=view_only)
         self.view_only = view_only
         self.status: Status | None = None

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import tui_story
 from conftest import Open, settle, until
+from rich.segment import Segment
+from textual.color import Color
 from textual.pilot import Pilot
 from tui_screen_text import screen_text
 
@@ -214,6 +216,13 @@ async def test_the_terminal_may_be_resized_at_any_time(own_story: Path, open_das
         assert "HOLDFAST" in screen_text(app)
 
 
+def coloured(app: Dashboard, segments: list[Segment]) -> list[Segment]:
+    """Return those segments that go to the terminal in another colour than its own."""
+    for line_filter in app.get_line_filters():
+        segments = line_filter.apply(segments, Color.parse("ansi_default"))
+    return [s for s in segments if s.style and s.style.color and not s.style.color.is_default]
+
+
 @pytest.mark.usefixtures("frozen")
 async def test_without_colour_the_terminal_keeps_its_own_and_the_cursor_is_still_seen(
     own_story: Path, open_dashboard: Open, monkeypatch: pytest.MonkeyPatch
@@ -226,6 +235,7 @@ async def test_without_colour_the_terminal_keeps_its_own_and_the_cursor_is_still
         await settle(app, pilot)
         row = app.screen.table.render_line(app.screen.table.cursor + 1)
         assert any(segment.style and segment.style.reverse for segment in row)
+        assert not coloured(app, list(row))
         text = screen_text(app)
         assert "▌" in text
         for word in ("✓ finished", "✗ failed", "● running", "✗ 20 artifacts"):
