@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ from hypothesis import settings
 
 from registry.cli.main import main
 
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # `make test &`: what the tests start must hear Ctrl-C all the same
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
