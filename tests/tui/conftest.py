@@ -28,20 +28,32 @@ def _own_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a registry with a small story in it; to be read only."""
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folder of a registry with a small story in it, and a copy of it that nobody opens."""
     folder = tmp_path_factory.mktemp("story")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGISTRY_USER", "lab")
         patch.setattr("socket.gethostname", lambda: "box")
         tui_story.build(folder)
-    return folder
+    return folder, Path(shutil.copytree(folder, tmp_path_factory.mktemp("untouched") / "registry"))
+
+
+@pytest.fixture(scope="session")
+def untouched(written: tuple[Path, Path]) -> Path:
+    """The story as it was written: who looks at the other with a later clock finds its running runs dead."""
+    return written[1]
+
+
+@pytest.fixture(scope="session")
+def story(written: tuple[Path, Path]) -> Path:
+    """The folder of a registry with a small story in it; to be read only."""
+    return written[0]
 
 
 @pytest.fixture
-def own_story(story: Path, tmp_path: Path) -> Path:
+def own_story(untouched: Path, tmp_path: Path) -> Path:
     """A copy of the story that may be changed; its remote still lies where it was."""
-    return Path(shutil.copytree(story, tmp_path / "registry"))
+    return Path(shutil.copytree(untouched, tmp_path / "registry"))
 
 
 @pytest.fixture

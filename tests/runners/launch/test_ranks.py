@@ -33,6 +33,7 @@ with registry.init(experiment="e", name="two", params={"world": world}) as run:
     torch.save(model.state_dict(), f"model{rank}.pt")
     run.log_artifact(f"model{rank}.pt", role="best", step=19)
 if world > 1:
+    dist.barrier()
     dist.destroy_process_group()
 """
 TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
@@ -94,6 +95,7 @@ with registry.init(experiment="e", name="sharded") as run:
 again = {"weight": distribute_tensor(torch.zeros(64, 32), mesh, [Shard(0)])}
 dcp.load(again, checkpoint_id="step-1")
 assert torch.equal(again["weight"].full_tensor(), whole)
+dist.barrier()
 dist.destroy_process_group()
 """
 
