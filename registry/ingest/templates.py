@@ -249,9 +249,8 @@ def _is_plain(line: Line, lesson: Lesson) -> bool:
 
 def _expression(raw: str, spans: list[tuple[Span, str, str]], prefix: int) -> str:
     """Return the expression of a line; what stands before its message keeps its width, as stamps do."""
-    cuts = sorted([*spans, *([] if any(s < prefix < e for (s, e), _, _ in spans) else [((prefix, prefix), "", "")])])
     parts, position = [], 0
-    for (start, end), pattern, _name in cuts:
+    for (start, end), pattern, _name in sorted([*spans, ((prefix, prefix), "", "")]):
         parts += [_loose(raw[position:start], as_wide=start <= prefix), pattern]
         position = end
     return "".join([*parts, _loose(raw[position:])])

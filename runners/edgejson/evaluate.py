@@ -18,8 +18,9 @@ from runners.edgejson.checks import document_of
 from runners.edgejson.data import RowSet
 from runners.edgejson.model import answer_text, generate
 from runners.edgejson.rows import Row
-from runners.edgejson.scoring import Estimate, paired_gain, score, summarise
+from runners.edgejson.scoring import paired_gain, score, summarise
 from runners.edgejson.settings import EdgeJsonSettings
+from runners.training.estimates import Estimate, record_estimates
 
 TRAILING_TEXT = "\n\nI hope this helps! {not json}"
 ANSWER_SLACK = 1.25
@@ -97,17 +98,7 @@ def _by_rules(rows: Sequence[Row]) -> Scores:
 
 def record_evaluation(run: Run, report: Report, step: int) -> None:
     """Record the report: the model's scores against its checkpoint, the others' by name."""
-    _record(run, report.own, artifact="best", step=step)
+    record_estimates(run, "edge", report.own, artifact="best", step=step)
     for name, scores in report.subjects.items():
-        _record(run, scores, subject=name)
+        record_estimates(run, "edge", scores, subject=name)
     run.log({f"edge/{name}": value.value for name, value in report.own.items()}, step=step)
-
-
-def _record(run: Run, scores: Scores, **whose: Any) -> None:
-    named = {f"edge/{name}": value for name, value in scores.items()}
-    run.log_evaluation(
-        metrics={name: value.value for name, value in named.items()},
-        intervals={name: (value.low, value.high) for name, value in named.items()},
-        counts={name: value.n for name, value in named.items()},
-        **whose,
-    )

@@ -1,10 +1,8 @@
 """How good is an answer? Pure functions: text out of a model, the expected answer and its schema in, scores out."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,21 +10,11 @@ import numpy as np
 from runners.edgejson.checks import validator
 from runners.edgejson.forms import flat
 from runners.edgejson.schema import Schema, broken
+from runners.training.estimates import Estimate, wilson
 
 METRICS = ("json_valid", "json_exact", "field_f1_top", "leaf_f1", "schema_ok", "math_ok", "compliance_legacy")
-Z_95 = 1.959964
 N_REPLICATES = 2000
 _NOTHING = object()
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval and the number of rows behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def extract(text: str) -> Any:
@@ -75,18 +63,6 @@ def _f1(answered: Iterable[tuple[Any, Any]], expected: Iterable[tuple[Any, Any]]
     mine, theirs = (dict(pairs) for pairs in (answered, expected))
     right = sum(same(value, theirs.get(field, _NOTHING)) for field, value in mine.items())
     return 2 * right / (len(mine) + len(theirs)) if mine or theirs else 1.0
-
-
-def wilson(hits: Sequence[float]) -> Estimate:
-    """Return a mean with its 95 % interval: Wilson's score interval, of a proportion or of scores between 0 and 1.
-
-    Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. For scores that are not 0 or 1 it is conservative.
-    """
-    n = len(hits)
-    mean = sum(hits) / n
-    centre = (mean + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-    half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(mean * (1 - mean) / n + Z_95**2 / (4 * n**2))
-    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)), n)
 
 
 def paired_gain(mine: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Estimate:

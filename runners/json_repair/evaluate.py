@@ -16,7 +16,8 @@ from runners.json_repair import lexer, rivals
 from runners.json_repair.corrupt import MAX_STACKED, TRUNCATE, TYPES, corrupt, corrupt_stacked
 from runners.json_repair.lexer import lex
 from runners.json_repair.repair import UNSURE_BELOW, Repair, Repairer, grammar_repairer, repair_all
-from runners.json_repair.scoring import Estimate, Score, macro, score, wilson
+from runners.json_repair.scoring import Score, macro, score
+from runners.training.estimates import Estimate, wilson
 
 SUITE = "json-repair"
 STACKED, CLEAN = "stacked", "clean"
@@ -45,7 +46,7 @@ class Result:
 
     def add(self, name: str, estimate: Estimate) -> None:
         """Take in one metric."""
-        self.metrics[name] = estimate.mean
+        self.metrics[name] = estimate.value
         self.intervals[name] = (estimate.low, estimate.high)
         self.counts[name] = estimate.n
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from runners.json_repair.grammar import strict_loads
+from runners.training.estimates import Z_95, Estimate, wilson
 
-Z_95 = 1.959963984540054
 MAX_ALIGNED_ITEMS = 60
 """Longer arrays are compared item by item at the same place instead of aligned."""
 
@@ -23,16 +23,6 @@ class Score:
     parses: bool
     exact: bool
     similarity: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` scores and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
 
 
 def score(original: str, repaired: str) -> Score:
@@ -59,22 +49,10 @@ def similarity(one: Any, other: Any) -> float:
     return 2 * _common(one, other) / (_size(one) + _size(other))
 
 
-def wilson(hits: Sequence[float]) -> Estimate:
-    """Return a mean with its 95 % interval: Wilson's score interval, of a share or of scores between 0 and 1.
-
-    Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212. For scores that are not 0 or 1 it is conservative.
-    """
-    n = len(hits)
-    mean = sum(hits) / n
-    centre = (mean + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
-    half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(mean * (1 - mean) / n + Z_95**2 / (4 * n**2))
-    return Estimate(mean, min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half)), n)
-
-
 def macro(groups: Sequence[Sequence[float]]) -> Estimate:
     """Return the mean of the groups' means, with its 95 % interval (normal, from the variance within each group)."""
     estimates = [wilson(group) for group in groups]
-    mean = sum(one.mean for one in estimates) / len(estimates)
+    mean = sum(one.value for one in estimates) / len(estimates)
     variance = sum(((one.high - one.low) / (2 * Z_95)) ** 2 for one in estimates) / len(estimates) ** 2
     half = Z_95 * math.sqrt(variance)
     return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half), sum(one.n for one in estimates))

@@ -20,9 +20,10 @@ from runners.lvm.fivecat_v1 import measure_v1
 from runners.lvm.models import LatentVectorModel
 from runners.lvm.pages import Pages
 from runners.lvm.predictors import Predictor
-from runners.lvm.resampling import Estimate, PageBootstrap
+from runners.lvm.resampling import PageBootstrap
 from runners.lvm.sequences import SequenceStore
 from runners.lvm.settings import LvmSettings
+from runners.training.estimates import Estimate, record_estimates
 
 RIVALS = ("copy_last", "constant", "mean_context", "ar5")
 """What a model has to beat: `fivecat.summarise` says in what."""
@@ -141,25 +142,14 @@ def record_evaluation(
     scores = score(dataset, measure(dataset, model), beside.rivals)
     v1 = measure_v1(dataset.pages, dataset.parts["test"], model)
     reference = dataset.files["test"][0]
-    record(run, scores, artifact=artifact, step=step, dataset=reference)
+    record_estimates(run, "5cat", scores, artifact=artifact, step=step, dataset=reference)
     record_v1(run, v1, artifact=artifact, step=step, dataset=reference)
     for name, values in beside.scores.items():
-        record(run, values, subject=name, dataset=reference)
+        record_estimates(run, "5cat", values, subject=name, dataset=reference)
     for name, plain in beside.v1.items():
         record_v1(run, plain, subject=name, dataset=reference)
     run.log({f"5cat/{name}": value.value for name, value in scores.items()}, step=step)
     return scores
-
-
-def record(run: Run, scores: Scores, **whose: object) -> None:
-    """Record scores with their intervals and counts, of an artifact or of a subject."""
-    named = {f"5cat/{name}": value for name, value in scores.items()}
-    run.log_evaluation(
-        metrics={name: value.value for name, value in named.items()},
-        intervals={name: (value.low, value.high) for name, value in named.items()},
-        counts={name: value.n for name, value in named.items()},
-        **whose,  # type: ignore[arg-type]
-    )
 
 
 def record_v1(run: Run, scores: Mapping[str, float], **whose: object) -> None:

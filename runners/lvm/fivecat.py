@@ -21,8 +21,9 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from runners.lvm.pages import Bank, Pages
 from runners.lvm.predictors import Predictor
-from runners.lvm.resampling import LEVEL_PERCENT, Estimate, PageBootstrap
+from runners.lvm.resampling import LEVEL_PERCENT, PageBootstrap
 from runners.lvm.sequences import CONTEXT
+from runners.training.estimates import Estimate
 
 OFFSETS = range(-3, 4)
 ROLLOUT_STEPS = 5

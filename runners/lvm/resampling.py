@@ -1,25 +1,16 @@
 """Confidence intervals that respect pages: neighbouring windows are alike, so documents are drawn, not windows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runners.training.estimates import Estimate
 
 N_REPLICATES = 1000
 LEVEL_PERCENT = (2.5, 97.5)
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval and the number of windows behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 class PageBootstrap:

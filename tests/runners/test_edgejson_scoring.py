@@ -6,7 +6,8 @@ import pytest
 
 from runners.edgejson.catalogue import SCHEMAS
 from runners.edgejson.model import answer_text
-from runners.edgejson.scoring import METRICS, extract, paired_gain, same, score, wilson
+from runners.edgejson.scoring import METRICS, extract, paired_gain, same, score
+from runners.training.estimates import wilson
 
 NESTED = {"a": {"b": {"c": {"d": [{"e": "}{"}]}}}}
 

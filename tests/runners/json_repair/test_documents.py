@@ -26,8 +26,9 @@ from runners.json_repair.repair import (
     repair_all,
 )
 from runners.json_repair.rivals import EMPTY_OBJECT, HEURISTIC, IDENTITY, heuristic, installed_rivals
-from runners.json_repair.scoring import macro, same_value, score, similarity, wilson
+from runners.json_repair.scoring import macro, same_value, score, similarity
 from runners.json_repair.synthetic import make_value
+from runners.training.estimates import wilson
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +144,9 @@ def test_similarity_falls_with_what_is_lost() -> None:
 
 def test_intervals_hold_the_mean_and_shrink() -> None:
     few, many = wilson([1.0] * 9 + [0.0]), wilson([1.0] * 900 + [0.0] * 100)
-    assert few.low < few.mean == 0.9 < few.high and few.low < many.low and many.high < few.high
+    assert few.low < few.value == 0.9 < few.high and few.low < many.low and many.high < few.high
     assert (many.low, many.high) == pytest.approx((0.8798, 0.9171), abs=1e-4)
-    assert wilson([1.0] * 5).high == 1.0 and macro([[1.0] * 10, [0.0] * 10]).mean == 0.5
+    assert wilson([1.0] * 5).high == 1.0 and macro([[1.0] * 10, [0.0] * 10]).value == 0.5
 
 
 # --- cases and repairers
